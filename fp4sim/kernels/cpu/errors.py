@@ -1,0 +1,173 @@
+"""The error pass: from x and its codes to float64 sums in 16 lanes, without storing what the codes decode to.
+
+The order of additions is :mod:`fp4sim.stats.sums`'s. A unit of 32 columns is the fast path; units at a row's end, in
+lost blocks or with blocks that are not whole 16-column halves take the slow one, which adds in the same order.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fp4sim.kernels.cpu.jit import bits_of, float_of, kernel
+from fp4sim.stats.sums import LANES, PanelSums
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fp4sim.formats import FloatFormat
+    from fp4sim.kernels.interface import ElementCast
+
+
+def error_sums(
+    x: NDArray[np.float32],
+    codes: NDArray[np.uint8],
+    factor: NDArray[np.float32],
+    decode: NDArray[np.float64],
+    amax: NDArray[np.float32],
+    tile: tuple[int, int],
+    cast: ElementCast,
+    valid: tuple[int, int],
+) -> PanelSums:
+    """See :meth:`fp4sim.kernels.interface.Kernels.error_sums`."""
+    sums, counts = np.zeros(8 * LANES), np.zeros(3 * LANES, np.int32)
+    with np.errstate(divide="ignore"):
+        per_amax = np.where(amax > 0, 1.0 / amax.astype(np.float64), 0.0)
+    rows, cols = valid
+    run = _error_kernel(cast.fmt, divides=cast.divides)
+    worst, row = run(x[:rows, :cols], codes, factor, decode, per_amax, *tile, sums, counts)
+    index = -1
+    if row >= 0:
+        block = np.arange(cols) // tile[1]
+        value = cast.fmt.values()[codes[row, :cols]] * decode[row // tile[0], block]
+        ratio = np.abs(value - x[row, :cols]) * per_amax[row // tile[0], block]
+        index = row * x.shape[1] + int(np.flatnonzero(ratio == worst)[0])
+    occupancy = np.zeros(1 << cast.fmt.bits, np.int64)
+    _occupancy(codes[:rows, :cols], occupancy)
+    shaped = sums.reshape(8, LANES)
+    return PanelSums.from_lanes(rows * cols, shaped, counts.reshape(3, LANES), occupancy, float(worst), index)
+
+
+@kernel
+def _occupancy_pairs(pairs: Any, bins: Any) -> None:
+    for row in range(pairs.shape[0]):
+        line = pairs[row]
+        for j in range(line.size):
+            bins[line[j]] += 1
+
+
+def _occupancy(codes: NDArray[np.uint8], occupancy: NDArray[np.int64]) -> None:
+    """Count codes, two at a time where they are nibbles: half as many increments of the same few bins."""
+    even = codes.shape[1] & ~1 if occupancy.size == 16 and codes.strides[0] % 2 == 0 else 0
+    if even:
+        bins = np.zeros((16, 256), np.int64)
+        _occupancy_pairs(codes[:, :even].view(np.uint16), bins.reshape(-1))
+        occupancy += bins.sum(axis=0)[:16] + bins.sum(axis=1)
+    if even < codes.shape[1]:
+        occupancy += np.bincount(codes[:, even:].ravel(), minlength=occupancy.size)
+
+
+@lru_cache(maxsize=64)
+def _error_kernel(fmt: FloatFormat, *, divides: bool) -> Any:
+    """The kernel with one format's numbers compiled in: returns the worst ratio and its row."""
+    shift = np.int32(23 - fmt.mantissa_bits)
+    rebias = np.int32((127 - fmt.bias) << 23)
+    first_normal = np.int32(1 << fmt.mantissa_bits)
+    quantum = np.float32(fmt.min_normal * 2.0**-fmt.mantissa_bits)
+    magnitude_mask, sign_mask = np.int32((1 << fmt.magnitude_bits) - 1), np.int32(fmt.sign_mask)
+    sign_shift = np.int32(31 - fmt.magnitude_bits)
+    largest = np.float32(fmt.max)
+
+    @kernel
+    def errors(
+        x: Any, codes: Any, factor: Any, decode: Any, per_amax: Any, rows: int, cols: int, sums: Any, counts: Any
+    ) -> Any:
+        acc, count = np.zeros(8 * 16, np.float64), np.zeros(3 * 16, np.int32)
+        highest, value = np.zeros(16, np.float64), np.zeros(32, np.float32)
+        part = np.zeros((8, 32), np.float64)
+        worst, worst_row = -1.0, -1
+        for row in range(x.shape[0]):
+            line, line_codes = x[row], codes[row]
+            scales, decodes, inverses = factor[row // rows], decode[row // rows], per_amax[row // rows]
+            highest[:] = -1.0
+            for unit in range((line.size + 31) // 32):
+                block0, block1 = unit * 32 // cols, (unit * 32 + 16) // cols
+                whole = unit * 32 + 32 <= line.size and cols % 16 == 0
+                if whole:
+                    whole = decodes[block0] != 0.0 and decodes[block1] != 0.0
+                if whole:
+                    s0, d0, i0 = scales[block0], decodes[block0], inverses[block0]
+                    s1, d1, i1 = scales[block1], decodes[block1], inverses[block1]
+                    for j in range(32):
+                        code = np.int32(line_codes[unit * 32 + j])
+                        magnitude = np.int32(code & magnitude_mask)
+                        normal = float_of(np.int32(np.int32(magnitude << shift) + rebias))
+                        plain = np.float32(magnitude) * quantum if magnitude < first_normal else normal
+                        value[j] = float_of(np.int32(bits_of(plain) | np.int32((code & sign_mask) << sign_shift)))
+                    for j in range(16):
+                        f0, f1 = line[unit * 32 + j], line[unit * 32 + 16 + j]
+                        x0, x1 = np.float64(f0), np.float64(f1)
+                        v0, v1 = np.float64(value[j]) * d0, np.float64(value[16 + j]) * d1
+                        e0, e1 = v0 - x0, v1 - x1
+                        q0, q1 = e0 * e0, e1 * e1
+                        z0 = abs(f0 / s0 if divides else f0 * s0)
+                        z1 = abs(f1 / s1 if divides else f1 * s1)
+                        over0, over1 = z0 > largest, z1 > largest
+                        acc[j] += x0 * x0 + x1 * x1
+                        acc[16 + j] += x0 * v0 + x1 * v1
+                        acc[32 + j] += v0 * v0 + v1 * v1
+                        acc[48 + j] += e0 + e1
+                        acc[64 + j] += q0 + q1
+                        acc[96 + j] += (q0 if over0 else 0.0) + (q1 if over1 else 0.0)
+                        acc[112 + j] += (q0 if v0 == 0.0 else 0.0) + (q1 if v1 == 0.0 else 0.0)
+                        r0, r1 = abs(e0) * i0, abs(e1) * i1
+                        r = r0 if r0 > r1 else r1
+                        highest[j] = r if r > highest[j] else highest[j]
+                    for j in range(16):
+                        f0, f1 = line[unit * 32 + j], line[unit * 32 + 16 + j]
+                        z0 = abs(f0 / s0 if divides else f0 * s0)
+                        z1 = abs(f1 / s1 if divides else f1 * s1)
+                        zero0 = np.int32(value[j] == np.float32(0)) & np.int32(f0 != np.float32(0))
+                        zero1 = np.int32(value[16 + j] == np.float32(0)) & np.int32(f1 != np.float32(0))
+                        count[16 + j] += np.int32(z0 > largest) + np.int32(z1 > largest)
+                        count[32 + j] += np.int32(zero0) + np.int32(zero1)
+                else:
+                    part[:] = 0.0
+                    for j in range(min(32, line.size - unit * 32)):
+                        col = unit * 32 + j
+                        scale, step, inverse = scales[col // cols], decodes[col // cols], inverses[col // cols]
+                        code = np.int32(line_codes[col])
+                        magnitude = np.int32(code & magnitude_mask)
+                        normal = float_of(np.int32(np.int32(magnitude << shift) + rebias))
+                        plain = np.float32(magnitude) * quantum if magnitude < first_normal else normal
+                        signed = float_of(np.int32(bits_of(plain) | np.int32((code & sign_mask) << sign_shift)))
+                        xj, v = np.float64(line[col]), np.float64(signed) * step
+                        e = v - xj
+                        z = abs(line[col] / scale if divides else line[col] * scale)
+                        part[0, j], part[1, j], part[2, j] = xj * xj, xj * v, v * v
+                        part[3, j], part[4, j] = e, e * e
+                        lane = j & 15
+                        if step == 0.0:
+                            part[5, j] = e * e
+                            count[lane] += np.int32(xj != 0.0)
+                        elif z > largest:
+                            part[6, j] = e * e
+                            count[16 + lane] += np.int32(1)
+                        elif v == 0.0:
+                            part[7, j] = e * e
+                            count[32 + lane] += np.int32(xj != 0.0)
+                        r = abs(e) * inverse
+                        highest[lane] = r if r > highest[lane] else highest[lane]
+                    for k in range(8):
+                        for j in range(16):
+                            acc[k * 16 + j] += part[k, j] + part[k, 16 + j]
+            for j in range(16):
+                if highest[j] > worst:
+                    worst, worst_row = highest[j], row
+        sums[:] = acc
+        counts[:] = count
+        return worst, worst_row
+
+    return errors

@@ -1,0 +1,84 @@
+"""The primitives that every backend implements, bit-identical: reference (NumPy), cpu (numba), cuda (CuPy, later).
+
+A *panel* is a C-contiguous float32 array (rows, cols) whose cols (and rows, for tiles) are whole blocks; padding is zeros.
+A backend knows neither scale rule nor dialect: it takes one factor a block and returns codes or sums.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from fp4sim.rounding import HARDWARE, CastPolicy, Rounding
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fp4sim.formats import FloatFormat
+    from fp4sim.randbits import Stream
+    from fp4sim.stats.sums import PanelSums
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a panel lies in its tensor, so that each element finds its own random bits.
+
+    The tensor is (outer, axis length, inner) around the quantized axis; panel row r and column c are element
+    ``((row // inner) * length + col) * inner + row % inner`` with row = row0 + r, col = col0 + c.
+    """
+
+    row0: int = 0
+    col0: int = 0
+    length: int = 0
+    inner: int = 1
+
+
+@dataclass(frozen=True)
+class ElementCast:
+    """How scaled elements become codes. ``divides``: x / factor instead of x * factor."""
+
+    fmt: FloatFormat
+    rounding: Rounding = Rounding.RN
+    random_bits: int = 0
+    policy: CastPolicy = HARDWARE
+    divides: bool = False
+
+
+class Kernels(Protocol):
+    """One backend's primitives. Shapes: panel x is (rows, cols); ``tile`` = (block rows, block cols)."""
+
+    def block_amax(self, x: NDArray[np.float32], tile: tuple[int, int]) -> NDArray[np.float32]:
+        """Largest magnitude of each block, (rows/tile[0], cols/tile[1]); NaN if the block holds one."""
+
+    def cast(self, x: NDArray[np.float32], fmt: FloatFormat, rounding: Rounding) -> NDArray[np.unsignedinteger]:
+        """Elementwise saturating cast (any shape) to codes; used for block scales."""
+
+    def encode(
+        self,
+        x: NDArray[np.float32],
+        factor: NDArray[np.float32],
+        tile: tuple[int, int],
+        cast: ElementCast,
+        stream: Stream | None = None,
+        place: Place | None = None,
+    ) -> NDArray[np.unsignedinteger]:
+        """Codes of fl(x * factor) (or fl(x / factor)), one a element, (rows, cols)."""
+
+    def pack(self, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Two 4-bit codes a byte along the last axis (even length), the even element in the low nibble."""
+
+    def unpack(self, packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The inverse of ``pack``."""
+
+    def error_sums(
+        self,
+        x: NDArray[np.float32],
+        codes: NDArray[np.uint8],
+        factor: NDArray[np.float32],
+        decode: NDArray[np.float64],
+        amax: NDArray[np.float32],
+        tile: tuple[int, int],
+        cast: ElementCast,
+    ) -> PanelSums:
+        """Float64 sums over one panel; x_hat = value(code) * decode[block] is never stored."""

@@ -1,0 +1,73 @@
+"""The reference backend: every primitive in its readable form."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fp4sim.kernels.interface import ElementCast, Place
+from fp4sim.kernels.reference import blocks
+from fp4sim.kernels.reference.encode import encode as encode_codes
+from fp4sim.randbits import Stream, random_bits
+from fp4sim.rounding import Rounding
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fp4sim.formats import FloatFormat
+
+
+class ReferenceKernels:
+    """NumPy definitions; see :class:`fp4sim.kernels.interface.Kernels`."""
+
+    name = "reference"
+    block_amax = staticmethod(blocks.block_amax)
+    pack = staticmethod(blocks.pack)
+    unpack = staticmethod(blocks.unpack)
+    error_sums = staticmethod(blocks.error_sums)
+
+    @staticmethod
+    def cast(x: NDArray[np.float32], fmt: FloatFormat, rounding: Rounding) -> NDArray[np.unsignedinteger]:
+        """Elementwise cast."""
+        return encode_codes(x, fmt, rounding)
+
+    @staticmethod
+    def encode(
+        x: NDArray[np.float32],
+        factor: NDArray[np.float32],
+        tile: tuple[int, int],
+        cast: ElementCast,
+        stream: Stream | None = None,
+        place: Place | None = None,
+    ) -> NDArray[np.unsignedinteger]:
+        """Codes of the scaled panel."""
+        scale = blocks.expand(factor, tile)
+        with np.errstate(all="ignore"):
+            scaled = np.asarray(x / scale if cast.divides else x * scale, np.float32)
+        random = None
+        if cast.rounding is Rounding.SR:
+            random = random_bits(stream or Stream(), element_index(x.shape, place or Place()), cast.random_bits)
+        return encode_codes(
+            scaled, cast.fmt, cast.rounding, random=random, random_bits=cast.random_bits, policy=cast.policy
+        )
+
+    @classmethod
+    def encode_packed(
+        cls,
+        x: NDArray[np.float32],
+        factor: NDArray[np.float32],
+        tile: tuple[int, int],
+        cast: ElementCast,
+        stream: Stream | None = None,
+        place: Place | None = None,
+    ) -> NDArray[np.uint8]:
+        """``encode``, then ``pack``."""
+        return blocks.pack(cls.encode(x, factor, tile, cast, stream, place).astype(np.uint8))
+
+
+def element_index(shape: tuple[int, ...], place: Place) -> NDArray[np.int64]:
+    """Flat index in the logical tensor of each element of a panel: which random bits it uses."""
+    row = (place.row0 + np.arange(shape[0], dtype=np.int64))[:, None]
+    col = (place.col0 + np.arange(shape[1], dtype=np.int64))[None, :]
+    return (row // place.inner * place.length + col) * place.inner + row % place.inner

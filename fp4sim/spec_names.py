@@ -1,0 +1,120 @@
+"""The names a spec string may use: plain tables, no behaviour.
+
+The parser knows only these rows; a test holds ``available`` equal to what dialects/ and estimators/ register, so that a
+name that parses but is not built says so instead of computing something else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+Value = int | float | str | bool
+
+POW2_RULES = ("floor", "ceil", "rceil", "even", "log2")
+FLOAT_RULES = ("rn", "up", "down")
+TENSOR_SCALES = ("none", "tensor", "row", "given")
+
+
+class StepKind(IntEnum):
+    """The order in which steps act, however they are written."""
+
+    TRANSFORM = 0
+    CHOICE = 1  # of the block scale
+    ROUNDING = 2  # of the elements
+    CORRECTION = 3
+    BACKWARD = 4
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A named parameter: ``key=value``, a bare ``flag`` (bool default) or the positional one."""
+
+    name: str
+    default: Value
+    positional: bool = False
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class StepName:
+    """A step of an estimator. It occupies every kind in ``kinds``; ``available``: computed by this version."""
+
+    name: str
+    kinds: tuple[StepKind, ...]
+    parameters: tuple[Parameter, ...] = ()
+    exclusive: tuple[str, ...] = ()  # flags of which at most one may stand
+    available: bool = False
+
+
+@dataclass(frozen=True)
+class DialectName:
+    """A library's arithmetic. ``cast_only`` ones define no scales."""
+
+    name: str
+    flags: tuple[str, ...] = ()
+    cast_only: bool = False
+    available: bool = False
+
+
+@dataclass(frozen=True)
+class Alias:
+    """A bare format name and the generic string it stands for."""
+
+    name: str
+    spec: str
+
+
+ALIASES = (
+    Alias("nvfp4", "e2m1/16@e4m3@rn@ts:tensor"),
+    Alias("mxfp4", "e2m1/32@e8m0@floor"),
+    Alias("nvint4", "e0m3/16@e4m3@rn@ts:tensor"),
+)
+
+# Formats of later versions: known to the parser so that it can say so.
+UNAVAILABLE_FORMATS = {
+    "if4": "FP4 or INT4 a block, chosen by error",
+    "mxplus": "MXFP4 with an extended block maximum",
+}
+
+_T, _C, _R, _X, _B = StepKind
+
+STEPS: tuple[StepName, ...] = (
+    *(StepName(mode, (_R,), available=True) for mode in ("rn", "rna", "rnz", "rz", "ru", "rd")),
+    StepName("sr", (_R,), (Parameter("bits", 32, low=1, high=32), Parameter("clip", False)), available=True),
+    StepName("h", (_T,), (Parameter("size", 32, positional=True, low=2, high=256),)),
+    StepName("rht", (_T,), (Parameter("size", 128, positional=True, low=2, high=256), Parameter("te", False))),
+    StepName(
+        "4over6",
+        (_C,),
+        (Parameter("mse", False), Parameter("mae", False), Parameter("absmax", False), Parameter("bound", 256, low=1)),
+        exclusive=("mse", "mae", "absmax"),
+    ),
+    StepName("quest", (_T, _C), (Parameter("mult", 1.5, low=0),)),
+    StepName("mseden", (_T, _C, _X), (Parameter("s", 16, low=1), Parameter("posthoc", False))),
+    StepName("eden", (_T, _X), ()),
+    StepName(
+        "occ",
+        (_X,),
+        (Parameter("q", 0.99, positional=True, low=0.5, high=1), Parameter("row", False), Parameter("nocomp", False)),
+    ),
+    StepName("dge", (_B,), (Parameter("k", 5, low=1), Parameter("cap", 3.0, low=0))),
+)
+
+DIALECTS: tuple[DialectName, ...] = (
+    DialectName("te", available=True),
+    DialectName("torchao", ("onelevel", "v0.18")),
+    *(DialectName(name) for name in ("vllm-cuda", "vllm-torch", "vllm-triton")),
+    *(DialectName(name) for name in ("flashinfer", "flashinfer-exact", "flashinfer-cutedsl")),
+    *(DialectName(name) for name in ("modelopt", "compressed-tensors", "fouroversix", "qutlass", "cutlass")),
+    *(DialectName(name) for name in ("cublaslt", "llamacpp", "quartet2", "ms-amp")),
+    DialectName("onnx", cast_only=True),
+    DialectName("ml_dtypes", cast_only=True),
+)
+
+DEFAULT_DIALECT = "te"
+
+
+STEP_ROWS = {row.name: row for row in STEPS}
+DIALECT_ROWS = {row.name: row for row in DIALECTS}
