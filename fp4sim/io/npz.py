@@ -102,6 +102,8 @@ class _Member:
 class NpzTensor(Tensor):
     """One array of an archive. Forward reads are cheap; a step back decompresses again from the start."""
 
+    load_whole = True
+
     def __init__(self, name: str, member: _Member, header: NpyHeader, where: str) -> None:
         super().__init__(TensorInfo(name, header.shape, header.dtype))
         self._member = member

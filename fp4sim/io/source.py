@@ -35,7 +35,12 @@ class TensorInfo:
 
 
 class Tensor(ABC):
-    """One tensor, not yet read. Reads are safe from several threads; what they return is not to be written to."""
+    """One tensor, not yet read. Reads are safe from several threads; what they return is not to be written to.
+
+    ``load_whole``: reading it in pieces gains nothing (it is in memory) or costs much (a compressed stream).
+    """
+
+    load_whole = False
 
     def __init__(self, info: TensorInfo) -> None:
         self.info = info
@@ -62,9 +67,15 @@ class Tensor(ABC):
 class ArrayTensor(Tensor):
     """A tensor that is already a numpy array; reads are read-only views of it where its layout allows."""
 
+    load_whole = True
+
     def __init__(self, name: str, array: np.ndarray[Any, Any]) -> None:
         super().__init__(TensorInfo(name, tuple(array.shape), array.dtype.name))
         self._array = array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+    def read_all(self) -> np.ndarray[Any, Any]:
+        """The array itself."""
+        return self._array
 
     def _read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
         if not self._array.flags.c_contiguous:

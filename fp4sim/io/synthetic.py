@@ -45,6 +45,8 @@ class SyntheticTensor(Tensor):
     one asked for by name. Magnitudes beyond the dtype's largest become that largest: the tensor is always finite.
     """
 
+    load_whole = True
+
     def __init__(
         self, generator: SyntheticGenerator, shape: Shape, params: Mapping[str, float], seed: int, dtype: str
     ) -> None:

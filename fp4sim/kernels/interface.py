@@ -65,6 +65,17 @@ class Kernels(Protocol):
     ) -> NDArray[np.unsignedinteger]:
         """Codes of fl(x * factor) (or fl(x / factor)), one a element, (rows, cols)."""
 
+    def encode_packed(
+        self,
+        x: NDArray[np.float32],
+        factor: NDArray[np.float32],
+        tile: tuple[int, int],
+        cast: ElementCast,
+        stream: Stream | None = None,
+        place: Place | None = None,
+    ) -> NDArray[np.uint8]:
+        """``pack(encode(...))`` for 4-bit formats, (rows, cols/2)."""
+
     def pack(self, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Two 4-bit codes a byte along the last axis (even length), the even element in the low nibble."""
 
@@ -80,5 +91,9 @@ class Kernels(Protocol):
         amax: NDArray[np.float32],
         tile: tuple[int, int],
         cast: ElementCast,
+        valid: tuple[int, int],
     ) -> PanelSums:
-        """Float64 sums over one panel; x_hat = value(code) * decode[block] is never stored."""
+        """Float64 sums over the first ``valid`` (rows, cols) of a panel, without padding.
+
+        x_hat = value(code) * decode[block] is never stored; ``amax`` and ``decode`` have one entry a block.
+        """

@@ -1,0 +1,270 @@
+"""What ``fp4sim compare`` does: tensors in, a :class:`CompareResult` out."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import fp4sim
+from fp4sim.errors import NothingComparedError, UsageError
+from fp4sim.geometry import Cell, Geometry
+from fp4sim.panels import Panels, is_float
+from fp4sim.parallel import map_ordered, thread_count
+from fp4sim.quantizer import Nonfinite, Quantizer, Statistic, check_available, measure, nonfinite_error
+from fp4sim.randbits import Stream
+from fp4sim.report.model import METRICS, CompareResult, FormatInfo, Metrics, Skipped, TensorResult, Total
+from fp4sim.rounding import Rounding
+from fp4sim.spec import Block, Spec
+from fp4sim.stats.metrics import ScaleCounts, metrics_of
+from fp4sim.stats.sums import PanelSums, SumTree
+
+if TYPE_CHECKING:
+    from fp4sim.io.source import Source, Tensor
+
+Progress = Callable[[str, int], None]  # tensor name, elements done since the last call
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How tensors are compared; recorded in the result."""
+
+    axis: int = -1
+    seed: int = 0
+    nonfinite: Nonfinite = "error"
+    threads: int | None = None
+
+    def recorded(self) -> dict[str, Any]:
+        """What a report repeats: threads change no digit and are left out."""
+        return {"axis": self.axis, "seed": self.seed, "nonfinite": self.nonfinite}
+
+
+@dataclass(frozen=True)
+class _Measured:
+    sums: PanelSums
+    scales: ScaleCounts
+    worst_at: tuple[int, ...] | None
+
+
+def compare_sources(
+    sources: Sequence[tuple[Source, Sequence[Tensor]]],
+    specs: Sequence[Spec],
+    settings: Settings,
+    progress: Progress | None = None,
+) -> CompareResult:
+    """Compare every float tensor of at least 2 axes.
+
+    Raises NothingComparedError if none is left, UnreadableError for damaged data or NaN/Inf (see ``nonfinite``),
+    UsageError for specs that this version does not compute.
+    """
+    for spec in specs:
+        check_available(spec)
+    if not specs:
+        raise UsageError("no format to compare")
+    rows: list[TensorResult] = []
+    skipped: list[Skipped] = []
+    sums: list[list[_Measured]] = []
+    for source, tensors in sources:
+        for tensor in tensors:
+            reason = skip_reason(tensor)
+            if reason:
+                skipped.append(Skipped(tensor.info.name, source.label, reason))
+                continue
+            row, measured = compare_tensor(tensor, specs, settings, source.label, progress)
+            rows.append(row)
+            sums.append(measured)
+    if not rows:
+        raise NothingComparedError(_nothing(sources, skipped))
+    return CompareResult(
+        formats=tuple(_describe(spec) for spec in specs),
+        tensors=tuple(rows),
+        totals=tuple(_total(rows, [row[i] for row in sums], i) for i in range(len(specs))),
+        skipped=tuple(skipped),
+        sources=tuple(source.label for source, _ in sources),
+        settings=settings.recorded(),
+        version=fp4sim.__version__,
+        bits_version=fp4sim.BITS_VERSION,
+    )
+
+
+def skip_reason(tensor: Tensor) -> str | None:
+    """Why a tensor is not compared, or None."""
+    info = tensor.info
+    if not is_float(info.dtype):
+        return f"dtype {info.dtype} is not a float"
+    if len(info.shape) < 2:
+        return f"{len(info.shape)} axes: only tensors with at least 2 are quantized in blocks"
+    return "no elements" if info.size == 0 else None
+
+
+def compare_tensor(
+    tensor: Tensor, specs: Sequence[Spec], settings: Settings, source: str = "", progress: Progress | None = None
+) -> tuple[TensorResult, list[_Measured]]:
+    """One tensor under every spec. ``progress`` is told the elements of each finished cell, all specs together."""
+    threads = thread_count(settings.threads)
+    plain = Geometry.of(tensor.info.shape, settings.axis, Block("none"))
+    panels = Panels(tensor, plain.axis)
+    statistic = measure(panels, plain, settings.nonfinite, threads)
+    quantizers = [_bind(spec, plain, statistic, settings, tensor) for spec in specs]
+    measured: dict[int, _Measured] = {}
+    for cells, members in _by_grid(quantizers).items():
+        group = [quantizers[i] for i in members]
+        found = _measure_group(panels, group, cells, settings, threads, statistic, progress)
+        measured.update(zip(members, found, strict=True))
+    ordered = [measured[i] for i in range(len(specs))]
+    results = tuple(metrics_of(one.sums, one.scales, worst_at=one.worst_at) for one in ordered)
+    amax = float(statistic.amax)
+    notes = ("float64 rounded once to float32",) if tensor.info.dtype == "float64" else ()
+    return (
+        TensorResult(
+            tensor.info.name,
+            source,
+            tensor.info.shape,
+            tensor.info.dtype,
+            tensor.info.size,
+            statistic.nonfinite,
+            amax if np.isfinite(amax) else None,
+            results,
+            notes,
+        ),
+        ordered,
+    )
+
+
+def _bind(spec: Spec, plain: Geometry, statistic: Statistic, settings: Settings, tensor: Tensor) -> Quantizer:
+    geometry = Geometry.of(plain.shape, plain.axis, spec.block, spec.tensor_scale.span)
+    return Quantizer(spec, geometry, statistic, Stream.of(settings.seed, tensor.info.name))
+
+
+def _by_grid(quantizers: Sequence[Quantizer]) -> dict[tuple[Cell, ...], list[int]]:
+    """Formats whose grids agree share each read of the data."""
+    groups: dict[tuple[Cell, ...], list[int]] = {}
+    for i, quantizer in enumerate(quantizers):
+        groups.setdefault(quantizer.geometry.cells, []).append(i)
+    return groups
+
+
+def _measure_group(
+    panels: Panels,
+    group: Sequence[Quantizer],
+    cells: tuple[Cell, ...],
+    settings: Settings,
+    threads: int,
+    statistic: Statistic,
+    progress: Progress | None,
+) -> list[_Measured]:
+    drop = settings.nonfinite == "ignore" and statistic.nonfinite > 0
+
+    def work(cell: Cell) -> tuple[Cell, list[tuple[PanelSums, ScaleCounts]]]:
+        loaded: dict[tuple[int, int], Any] = {}
+        found = []
+        for quantizer in group:
+            shape = quantizer.geometry.padded(cell)
+            if shape not in loaded:
+                loaded[shape] = panels.load(quantizer.geometry, cell, drop_nonfinite=drop)
+            found.append(_measure_cell(quantizer, cell, loaded[shape]))
+        return cell, found
+
+    trees = [SumTree() for _ in group]
+    counts: list[ScaleCounts | None] = [None] * len(group)
+    places: list[dict[float, tuple[int, ...]]] = [{} for _ in group]
+    for cell, found in map_ordered(work, cells, threads):
+        for i, (sums, scales) in enumerate(found):
+            trees[i].add(sums)
+            before = counts[i]
+            counts[i] = scales if before is None else before + scales
+            if sums.worst_index >= 0 and sums.worst not in places[i]:
+                higher = {worst: at for worst, at in places[i].items() if worst > sums.worst}
+                places[i] = higher or {sums.worst: group[i].geometry.index_of(cell, sums.worst_index)}
+        if progress is not None:
+            progress(panels.tensor.info.name, cell.rows * cell.cols * len(group))
+    result = []
+    for i, tree in enumerate(trees):
+        total, scales = tree.total(), counts[i]
+        assert total is not None
+        assert scales is not None
+        if drop:
+            total = _without_dropped(total, statistic.nonfinite)
+        elif statistic.nonfinite:
+            total = replace(total, nonfinite=0)
+        result.append(_Measured(total, _whole_tensor_scale(group[i], scales), places[i].get(total.worst)))
+    return result
+
+
+def _without_dropped(total: PanelSums, dropped: int) -> PanelSums:
+    """Dropped elements were passed as +0: take them out of the counts."""
+    occupancy = total.occupancy.copy()
+    if occupancy.size:
+        occupancy[0] -= dropped
+    return replace(total, nonfinite=dropped, occupancy=occupancy)
+
+
+def _measure_cell(quantizer: Quantizer, cell: Cell, panel: Any) -> tuple[PanelSums, ScaleCounts]:
+    scales = quantizer.scales(cell, panel)
+    sums = quantizer.errors(cell, panel, scales)
+    block = quantizer.geometry.block
+    if block.kind != "tile":
+        return sums, ScaleCounts.of(scales.codes, scales.amax, quantizer.spec.scale)
+    rows, cols = -(-cell.rows // block.rows), -(-cell.cols // block.cols)
+    return sums, ScaleCounts.of(scales.codes[:rows, :cols], scales.amax[:rows, :cols], quantizer.spec.scale)
+
+
+def _whole_tensor_scale(quantizer: Quantizer, scales: ScaleCounts) -> ScaleCounts:
+    """A scale over more than a cell was counted once a cell: count it once a block."""
+    geometry, cells = quantizer.geometry, len(quantizer.geometry.cells)
+    if geometry.block.kind == "tensor" and scales.blocks:
+        return ScaleCounts(
+            1, scales.zero // cells, scales.lost // cells, scales.subnormal // cells, scales.saturated // cells,
+            scales.histogram // cells,
+        )  # fmt: skip
+    repeats = scales.blocks // geometry.rows if geometry.block.kind == "row" else 1
+    if repeats > 1:
+        return ScaleCounts(
+            geometry.rows, scales.zero // repeats, scales.lost // repeats, scales.subnormal // repeats,
+            scales.saturated // repeats, scales.histogram // repeats,
+        )  # fmt: skip
+    return scales
+
+
+def _total(rows: Sequence[TensorResult], measured: Sequence[_Measured], index: int) -> Total:
+    sums, scales = measured[0].sums, measured[0].scales
+    worst = 0
+    for i, one in enumerate(measured[1:], start=1):
+        worst = i if one.sums.worst > sums.worst else worst
+        sums, scales = sums + one.sums, scales + one.scales
+    metrics = metrics_of(sums, scales, worst_at=measured[worst].worst_at, worst_in=rows[worst].name)
+    per_tensor = [row.results[index] for row in rows]
+    return Total(metrics, {name: _median(per_tensor, name) for name in METRICS})
+
+
+def _median(rows: Sequence[Metrics], name: str) -> float | None:
+    values = [value for value in (getattr(row, name) for row in rows) if value is not None]
+    return statistics.median(values) if values else None
+
+
+def _describe(spec: Spec) -> FormatInfo:
+    notes = []
+    if spec.rounding is Rounding.SR:
+        notes.append(f"stochastic: one draw, {spec.random_bits} random bits an element")
+    if spec.dialect != "te":
+        notes.append(f"arithmetic of {spec.dialect}")
+    return FormatInfo(str(spec), spec.short, spec.bits_per_element, tuple(notes))
+
+
+def _nothing(sources: Sequence[tuple[Source, Sequence[Tensor]]], skipped: Sequence[Skipped]) -> str:
+    from fp4sim.io.files import shown
+
+    labels = ", ".join(source.label for source, _ in sources)
+    if not skipped:
+        return f"nothing to compare in {shown(labels)}: no tensor is there or matches --include/--exclude"
+    first = skipped[0]
+    return (
+        f"nothing to compare in {shown(labels)}: all {len(skipped)} tensors were skipped"
+        f" (the first, '{shown(first.name)}': {first.reason})"
+    )
+
+
+__all__ = ["Settings", "compare_sources", "compare_tensor", "nonfinite_error", "skip_reason"]

@@ -1,0 +1,164 @@
+"""Where blocks and chunks of a tensor lie: the quantized axis moved last, padding, and the fixed grid of cells.
+
+A tensor of any rank becomes a matrix (rows, length): the quantized axis last, the others flattened in order. Tiles of more
+than one row never straddle the matrices of a higher-rank tensor. The matrix is cut into cells of at most 2^18 elements that
+hold whole blocks; the cut depends on shape and block alone, so sums merged cell by cell have the same digits everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from fp4sim.errors import UsageError
+from fp4sim.kernels.interface import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fp4sim.spec import Block
+
+CELL_ELEMENTS = 1 << 18
+_LANE_UNIT = 32
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Rows [row0, row0 + rows) and columns [col0, col0 + cols) of the matrix."""
+
+    row0: int
+    rows: int
+    col0: int
+    cols: int
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The matrix view of a tensor of ``shape`` quantized along ``axis`` (non-negative) in ``block``s.
+
+    ``span``: columns that share a tensor scale where that is finer than a row, else 0.
+    """
+
+    shape: tuple[int, ...]
+    axis: int
+    block: Block
+    span: int = 0
+
+    @classmethod
+    def of(cls, shape: Sequence[int], axis: int, block: Block, span: int = 0) -> Geometry:
+        """Check and normalize. Raises UsageError for an axis that is not there, scalars, empty tensors and bad tiles."""
+        shape = tuple(int(n) for n in shape)
+        if not shape or 0 in shape:
+            raise UsageError(f"shape {shape} has no elements along an axis to quantize")
+        if not -len(shape) <= axis < len(shape):
+            raise UsageError(f"axis {axis} is not one of shape {shape}")
+        if block.kind == "tile" and block.rows > 1 and len(shape) < 2:
+            raise UsageError(f"/{block} tiles need at least 2 axes, the shape is {shape}")
+        return cls(shape, axis % len(shape), block, span)
+
+    @property
+    def length(self) -> int:
+        """Elements along the quantized axis."""
+        return self.shape[self.axis]
+
+    @property
+    def inner(self) -> int:
+        """Distance in elements between neighbours along the axis."""
+        return math.prod(self.shape[self.axis + 1 :])
+
+    @property
+    def rows(self) -> int:
+        """Rows of the matrix."""
+        return math.prod(self.shape) // self.length
+
+    @property
+    def moved_shape(self) -> tuple[int, ...]:
+        """The shape with the axis last."""
+        return (*self.shape[: self.axis], *self.shape[self.axis + 1 :], self.length)
+
+    @property
+    def matrix_rows(self) -> int:
+        """Rows of one matrix of a higher-rank tensor: what tiles may not straddle."""
+        return self.moved_shape[-2] if len(self.shape) > 1 else 1
+
+    @property
+    def block_rows(self) -> int:
+        """Rows a block spans within a cell."""
+        return self.block.rows if self.block.kind == "tile" else 1
+
+    @property
+    def padded_length(self) -> int:
+        """Columns padded to whole blocks (tiles), or to the kernels' groups of 16."""
+        unit = self.block.cols if self.block.kind == "tile" else 16
+        unit = math.lcm(unit, self.span) if self.span else unit
+        return -(-self.length // unit) * unit
+
+    @property
+    def stored_length(self) -> int:
+        """Columns that ``PackedTensor.packed`` stores: whole blocks, or an even number."""
+        unit = self.block.cols if self.block.kind == "tile" else 2
+        return -(-self.length // unit) * unit
+
+    @property
+    def block_shape(self) -> tuple[int, ...]:
+        """Shape of ``block_scale``: one entry a block, () for the whole tensor."""
+        if self.block.kind in ("none", "tensor"):
+            return ()
+        if self.block.kind == "row":
+            return (*self.moved_shape[:-1], 1)
+        lead = self.moved_shape[:-1]
+        if self.block.rows > 1:
+            lead = (*lead[:-1], -(-lead[-1] // self.block.rows))
+        return (*lead, -(-self.length // self.block.cols))
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """The fixed grid, row-major."""
+        width = self._cell_columns()
+        height = max(1, CELL_ELEMENTS // min(width, self.padded_length) // self.block_rows) * self.block_rows
+        limit = self.matrix_rows if self.block_rows > 1 else self.rows
+        cells = []
+        for matrix in range(0, self.rows, limit):
+            for row in range(0, limit, height):
+                rows = min(height, limit - row)
+                for col in range(0, self.length, width):
+                    cells.append(Cell(matrix + row, rows, col, min(width, self.length - col)))
+        return tuple(cells)
+
+    def _cell_columns(self) -> int:
+        most = CELL_ELEMENTS // self.block_rows
+        if self.padded_length <= most:
+            return self.padded_length
+        unit = math.lcm(_LANE_UNIT, self.block.cols if self.block.kind == "tile" else 1, self.span or 1)
+        return max(unit, most // unit * unit)
+
+    def padded(self, cell: Cell) -> tuple[int, int]:
+        """Shape of a cell's panel: whole blocks."""
+        unit = self.block.cols if self.block.kind == "tile" else 16
+        unit = math.lcm(unit, self.span) if self.span else unit
+        return -(-cell.rows // self.block_rows) * self.block_rows, -(-cell.cols // unit) * unit
+
+    def tile(self, cell: Cell) -> tuple[int, int]:
+        """Rows and columns that share a factor within a cell's panel."""
+        if self.block.kind == "tile":
+            return self.block.rows, self.block.cols
+        rows, cols = self.padded(cell)
+        return (1, cols) if self.block.kind == "row" else (rows, cols)
+
+    def place(self, cell: Cell) -> Place:
+        """Where a cell's elements lie in the random stream."""
+        return Place(cell.row0, cell.col0, self.length, self.inner)
+
+    def index_of(self, cell: Cell, panel_index: int) -> tuple[int, ...]:
+        """The tensor index of an element given by its flat index in a cell's panel."""
+        width = self.padded(cell)[1]
+        row, col = cell.row0 + panel_index // width, cell.col0 + panel_index % width
+        lead = self.moved_shape[:-1]
+        index = []
+        for size in reversed(lead):
+            row, digit = divmod(row, size)
+            index.append(digit)
+        moved = [*reversed(index)]
+        return (*moved[: self.axis], col, *moved[self.axis :])

@@ -1,0 +1,137 @@
+"""PackedTensor: what a quantized tensor is in memory and on disk, and its exact meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from fp4sim.errors import UsageError
+from fp4sim.geometry import Geometry
+from fp4sim.kernels.reference.blocks import unpack
+from fp4sim.kernels.reference.encode import decode
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
+
+    from fp4sim.spec import Spec
+
+
+@dataclass(frozen=True, eq=False)
+class PackedTensor:
+    """Codes and scales of a quantized tensor.
+
+    * ``packed``: uint8, the quantized axis last and padded to whole blocks; 4-bit codes two a byte, the even element in
+      the low nibble; wider codes as little-endian bytes.
+    * ``block_scale``: scale codes (uint8, wider for bf16/fp32 scales), one a block; one a tile for m x n blocks, shape ()
+      for one scale over the tensor; shape (0,) for unscaled formats.
+    * ``tensor_scale``: float32 decode multiplier, shape (), (rows,) or (rows, groups), rows flattened.
+    * ``shape``, ``axis``: the logical tensor's; ``dtype``: the input's dtype name; ``spec``: how it was made.
+    * ``nonfinite``: elements that were not finite and were dropped under ``nonfinite="ignore"``.
+
+    The value of an element is code * block_scale * tensor_scale, exact in float64.
+    """
+
+    packed: NDArray[np.uint8]
+    block_scale: NDArray[np.unsignedinteger]
+    tensor_scale: NDArray[np.float32]
+    shape: tuple[int, ...]
+    axis: int
+    spec: Spec
+    dtype: str = "float32"
+    seed: int | None = None
+    signs: NDArray[np.int8] | None = None
+    extra: dict[str, NDArray[Any]] = field(default_factory=dict)
+    nonfinite: int = 0
+    origin: Literal["numpy", "torch"] = "numpy"
+
+    def __post_init__(self) -> None:
+        geometry = self.geometry
+        width = geometry.stored_length * max(self.spec.element.bits, 4) // 8
+        expected = {"packed": (*geometry.moved_shape[:-1], width)}
+        expected["block_scale"] = geometry.block_shape if self.spec.scale is not None else (0,)
+        for name, shape in expected.items():
+            actual = getattr(self, name).shape
+            if actual != shape:
+                raise UsageError(f"{name} has shape {actual}, {self.spec.short} of shape {self.shape} needs {shape}")
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        """Where the blocks lie."""
+        return Geometry.of(self.shape, self.axis, self.spec.block, self.spec.tensor_scale.span)
+
+    @cached_property
+    def codes(self) -> NDArray[np.unsignedinteger]:
+        """One code an element, logical shape."""
+        bits = self.spec.element.bits
+        wide = unpack(self.packed) if bits <= 4 else self.packed.view(self.spec.element.code_dtype.newbyteorder("<"))
+        return np.moveaxis(wide[..., : self.geometry.length], -1, self.axis)
+
+    def dequantize(self, dtype: DTypeLike = np.float32, *, domain: Literal["input", "rotated"] = "input") -> Any:
+        """Values in the logical shape: the float64 product rounded once to ``dtype``.
+
+        ``domain="rotated"`` leaves a rotation in place, as a GEMM sees it; without one both are the same. A tensor
+        quantized from torch comes back as torch (with ``dtype`` float32, float64, float16 or "bfloat16").
+        """
+        if domain not in ("input", "rotated"):
+            raise UsageError(f"domain {domain!r}: 'input' or 'rotated'")
+        exact = decode(self.codes, self.spec.element) * self._multiplier()
+        with np.errstate(over="ignore"):
+            values = exact.astype(_dtype(dtype))
+        if self.origin == "torch":
+            from fp4sim.interop import to_torch
+
+            return to_torch(values)
+        return values
+
+    def _multiplier(self) -> NDArray[np.float64]:
+        """block_scale * tensor_scale of every element, float64, logical shape (or broadcastable to it)."""
+        geometry = self.geometry
+        scale = self.tensor_scale.astype(np.float64)
+        if scale.ndim:
+            span = geometry.span or geometry.length
+            per_row = scale.reshape(geometry.rows, -1).repeat(span, axis=1)[:, : geometry.length]
+            scale = np.moveaxis(per_row.reshape(geometry.moved_shape), -1, self.axis)
+        if self.spec.scale is None:
+            return scale
+        blocks = decode(self.block_scale, self.spec.scale)
+        if geometry.block.kind == "tile":
+            blocks = blocks.repeat(geometry.block.cols, axis=-1)[..., : geometry.length]
+            if geometry.block.rows > 1:
+                blocks = blocks.repeat(geometry.block.rows, axis=-2)[..., : geometry.moved_shape[-2], :]
+        if blocks.ndim:
+            blocks = np.moveaxis(blocks, -1, self.axis)
+        return np.asarray(blocks * scale)
+
+    def to_numpy(self) -> dict[str, NDArray[Any]]:
+        """Codes and scales in ml_dtypes dtypes where they exist (float4_e2m1fn, float8_e4m3fn, float8_e8m0fnu, …)."""
+        from fp4sim.interop import as_ml_dtypes
+
+        return as_ml_dtypes(self)
+
+    def to_torch(self) -> dict[str, Any]:
+        """``packed`` as float4_e2m1fn_x2, scales as float8, ``tensor_scale`` as float32 torch tensors, sharing memory."""
+        from fp4sim.interop import packed_to_torch
+
+        return packed_to_torch(self)
+
+    def swizzled_scale(self, layout: Literal["linear", "128x4", "8x4"]) -> NDArray[np.uint8]:
+        """``block_scale`` as a 2-D matrix in a kernel's layout (see :mod:`fp4sim.layouts`)."""
+        from fp4sim.layouts import swizzle
+
+        if self.spec.scale is None or self.geometry.block.kind != "tile" or self.block_scale.itemsize != 1:
+            raise UsageError(f"{self.spec.short} has no 8-bit scale a block to lay out")
+        return swizzle(self.block_scale.reshape(-1, self.block_scale.shape[-1]), layout)
+
+    def __repr__(self) -> str:
+        return f"PackedTensor({self.spec.short!r}, shape={self.shape}, axis={self.axis}, from {self.dtype})"
+
+
+def _dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    if isinstance(dtype, str) and dtype in ("bfloat16", "bf16"):
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(dtype)
