@@ -129,10 +129,10 @@ class FloatFormat:
         return sign * ((1 << self.mantissa_bits) + mantissa) * 2.0 ** (exponent - self.bias - self.mantissa_bits)
 
     def values(self) -> NDArray[np.float64]:
-        """All 2^bits values by code, float64; defined for formats of up to 16 bits."""
+        """All 2^bits values by code, float64, read-only; defined for formats of up to 16 bits."""
         if self.bits > 16:
             raise UsageError(f"{self.name} has 2^{self.bits} codes: too many to list")
-        return np.array([self.value(code) for code in range(1 << self.bits)])
+        return _values(self)
 
     def magnitudes(self) -> NDArray[np.float64]:
         """The finite magnitudes in order of code, float64, shape (max_code + 1,)."""
@@ -173,6 +173,13 @@ E4M3 = CASTS[0]
 _GENERIC = re.compile(r"e(\d)m(\d)")
 
 
+@lru_cache(maxsize=64)
+def _values(fmt: FloatFormat) -> NDArray[np.float64]:
+    table = np.array([fmt.value(code) for code in range(1 << fmt.bits)])
+    table.setflags(write=False)
+    return table
+
+
 @lru_cache(maxsize=256)
 def element_format(name: str) -> FloatFormat:
     """Look up an element or operand format by name. Raises UsageError for an unknown one."""
@@ -199,7 +206,7 @@ def scale_format(name: str, maximum: int | None = None) -> FloatFormat:
     match = _GENERIC.fullmatch(name)
     if match:
         exponent_bits, mantissa_bits = int(match[1]), int(match[2])
-        if 1 <= exponent_bits and 1 <= exponent_bits + mantissa_bits <= 8:
+        if exponent_bits >= 1 and 1 <= exponent_bits + mantissa_bits <= 8:
             return FloatFormat(name, exponent_bits, mantissa_bits, 2 ** (exponent_bits - 1) - 1, signed=False)
     known = " ".join(fmt.name for fmt in SCALES)
     raise UsageError(f"unknown scale encoding {name!r}: known are {known} and eXmY with X >= 1 and X+Y <= 8")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fp4sim.spec import Block
 
 CELL_ELEMENTS = 1 << 18
+PIECE_ELEMENTS = 1 << 20
 _LANE_UNIT = 32
 
 
@@ -32,6 +33,14 @@ class Cell:
     rows: int
     col0: int
     cols: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """Neighbouring cells worked on together: ``whole`` is cut into cells of ``cell_rows`` rows, the last one shorter."""
+
+    whole: Cell
+    cell_rows: int
 
 
 @dataclass(frozen=True)
@@ -114,10 +123,28 @@ class Geometry:
         return (*lead, -(-self.length // self.block.cols))
 
     @cached_property
-    def cells(self) -> tuple[Cell, ...]:
-        """The fixed grid, row-major."""
-        width = self._cell_columns()
-        height = max(1, CELL_ELEMENTS // min(width, self.padded_length) // self.block_rows) * self.block_rows
+    def runs(self) -> tuple[Run, ...]:
+        """The fixed grid of error sums, row-major: cells of at most 2^18 elements, neighbours of full rows together."""
+        cells = self._grid(CELL_ELEMENTS)
+        height = cells[0].rows
+        if cells[0].cols < self.length:
+            return tuple(Run(cell, max(cell.rows, 1)) for cell in cells)
+        most = max(1, PIECE_ELEMENTS // CELL_ELEMENTS) * height
+        limit = self.matrix_rows if self.block_rows > 1 else self.rows
+        return tuple(
+            Run(Cell(matrix + row, min(most, limit - row), 0, self.length), height)
+            for matrix in range(0, self.rows, limit)
+            for row in range(0, limit, most)
+        )
+
+    @cached_property
+    def pieces(self) -> tuple[Cell, ...]:
+        """A coarser grid for work whose result does not depend on the cut: maxima and codes."""
+        return self._grid(PIECE_ELEMENTS)
+
+    def _grid(self, elements: int) -> tuple[Cell, ...]:
+        width = self._columns(elements)
+        height = max(1, elements // min(width, self.padded_length) // self.block_rows) * self.block_rows
         limit = self.matrix_rows if self.block_rows > 1 else self.rows
         cells = []
         for matrix in range(0, self.rows, limit):
@@ -127,12 +154,29 @@ class Geometry:
                     cells.append(Cell(matrix + row, rows, col, min(width, self.length - col)))
         return tuple(cells)
 
-    def _cell_columns(self) -> int:
-        most = CELL_ELEMENTS // self.block_rows
+    def _columns(self, elements: int) -> int:
+        most = elements // self.block_rows
         if self.padded_length <= most:
             return self.padded_length
         unit = math.lcm(_LANE_UNIT, self.block.cols if self.block.kind == "tile" else 1, self.span or 1)
         return max(unit, most // unit * unit)
+
+    @property
+    def block_matrix(self) -> tuple[int, int]:
+        """Blocks of the matrix view, padding included: rows and columns (tiles only)."""
+        matrices = self.rows // self.matrix_rows if self.block_rows > 1 else self.rows
+        per_matrix = -(-self.matrix_rows // self.block_rows) if self.block_rows > 1 else 1
+        return matrices * per_matrix, self.padded_length // self.block.cols
+
+    def blocks_of(self, cell: Cell) -> tuple[slice, slice]:
+        """A cell's blocks in the block matrix (tiles only)."""
+        rows, cols = self.padded(cell)
+        top = cell.row0
+        if self.block_rows > 1:
+            matrix, inside = divmod(cell.row0, self.matrix_rows)
+            top = matrix * -(-self.matrix_rows // self.block_rows) + inside // self.block_rows
+        left = cell.col0 // self.block.cols
+        return slice(top, top + rows // self.block_rows), slice(left, left + cols // self.block.cols)
 
     def padded(self, cell: Cell) -> tuple[int, int]:
         """Shape of a cell's panel: whole blocks."""

@@ -17,7 +17,6 @@ from fp4sim.formats import CASTS, ELEMENTS, SCALES, FloatFormat, element_format,
 from fp4sim.spec import Block, Spec, Step, TensorScale, default_tensor_scale
 from fp4sim.spec_names import (
     ALIASES,
-    DEFAULT_DIALECT,
     DIALECT_ROWS,
     FLOAT_RULES,
     POW2_RULES,
@@ -68,7 +67,9 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self.text = text
         if len(text) > _MAX_LENGTH:
-            raise SpecError(f"spec {text[:40]!r}… is {len(text)} characters long: no spec needs more than {_MAX_LENGTH}")
+            raise SpecError(
+                f"spec {text[:40]!r}… is {len(text)} characters long: no spec needs more than {_MAX_LENGTH}"
+            )
         self.tokens = [_Token(m[2], m[1] or "", m.start() + 1) for m in _TOKEN.finditer(text) if m[0]]
 
     def fail(self, token: _Token, problem: str, fits: str) -> NoReturn:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fp4sim.geometry import Cell, Geometry
+from fp4sim.kernels.reference.blocks import pack
 from fp4sim.packed import PackedTensor
 from fp4sim.panels import Panels
 from fp4sim.parallel import map_ordered, thread_count
-from fp4sim.quantizer import Nonfinite, Quantizer, Statistic, default_kernels, nonfinite_error
+from fp4sim.quantizer import Quantizer
 from fp4sim.randbits import Stream
 from fp4sim.rounding import Rounding
+from fp4sim.statistic import Nonfinite, default_kernels, measure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from fp4sim.io.source import Tensor
     from fp4sim.kernels.interface import Kernels
     from fp4sim.spec import Spec
-
-BlockMaxima = dict[Cell, "NDArray[np.float32]"]
 
 
 def quantize_tensor(
@@ -40,18 +40,21 @@ def quantize_tensor(
     geometry = Geometry.of(tensor.info.shape, axis, spec.block, spec.tensor_scale.span)
     panels, workers = Panels(tensor, geometry.axis), thread_count(threads)
     run = kernels or default_kernels()
-    maxima, statistic = _block_maxima(panels, geometry, nonfinite, workers, run)
+    statistic = measure(panels, geometry, nonfinite, workers, run)
     quantizer = Quantizer(spec, geometry, statistic, Stream.of(seed, tensor.info.name, draw), tensor_scale, run)
     output = _Output(geometry, quantizer)
 
     def encode(cell: Cell) -> None:
         panel = panels.load(geometry, cell, drop_nonfinite=nonfinite == "ignore")
-        amax = maxima[cell] if geometry.block.kind == "tile" else None
-        scales = quantizer.scales(cell, panel, amax)
-        output.codes(cell, quantizer.encode(cell, panel, scales, packed=output.nibbles))
+        scales = quantizer.scales(cell, panel)
+        place = output.place_of(cell, panel)
+        if place is not None:
+            quantizer.encode_packed(cell, panel, scales, place)
+        else:
+            output.codes(cell, quantizer.encode(cell, panel, scales))
         output.scales(cell, scales.codes, scales.stored)
 
-    for _ in map_ordered(encode, geometry.cells, workers):
+    for _ in map_ordered(encode, geometry.pieces, workers):
         pass
     return PackedTensor(
         packed=output.packed.reshape(*geometry.moved_shape[:-1], -1),
@@ -64,40 +67,6 @@ def quantize_tensor(
         seed=seed if spec.rounding is Rounding.SR else None,
         nonfinite=statistic.nonfinite,
     )
-
-
-def _block_maxima(
-    panels: Panels, geometry: Geometry, nonfinite: Nonfinite, threads: int, kernels: Kernels
-) -> tuple[BlockMaxima, Statistic]:
-    """Stage 1 with the block maxima kept: a sixteenth of the data, and stage 2 need not read it again."""
-    keep = geometry.block.kind == "tile"
-    maxima: BlockMaxima = {}
-    rows = np.zeros(geometry.rows if not keep or geometry.block.rows == 1 else 0, np.float32)
-
-    def largest(cell: Cell) -> tuple[Cell, NDArray[np.float32], int]:
-        panel = panels.load(geometry, cell)
-        tile = geometry.tile(cell) if keep else (1, panel.shape[1])
-        amax = kernels.block_amax(panel, tile)
-        if np.isfinite(amax).all():
-            return cell, amax, 0
-        bad = ~np.isfinite(panel)
-        if nonfinite == "error":
-            index = geometry.index_of(cell, int(np.flatnonzero(bad)[0]))
-            raise nonfinite_error(panels.tensor.info.name, index, panel[bad][0])
-        if nonfinite == "ignore":
-            amax = kernels.block_amax(np.where(bad, np.float32(0), panel), tile)
-        return cell, amax, int(bad.sum())
-
-    amax, count = np.float32(0), 0
-    for cell, blocks, bad in map_ordered(largest, geometry.cells, threads):
-        if keep:
-            maxima[cell] = blocks
-        if rows.size:
-            target = rows[cell.row0 : cell.row0 + cell.rows]
-            np.maximum(target, blocks.max(axis=1)[: cell.rows], out=target)
-        amax = np.maximum(amax, blocks.max())
-        count += bad
-    return maxima, Statistic(amax, rows, count)
 
 
 class _Output:
@@ -122,10 +91,19 @@ class _Output:
             return self.geometry.rows, -(-self.geometry.length // self.geometry.span)
         return (self.geometry.rows,) if mode == "row" else ()
 
+    def place_of(self, cell: Cell, panel: NDArray[np.float32]) -> NDArray[np.uint8] | None:
+        """Where the nibbles of an unpadded cell of whole rows go: filled in place, without a copy."""
+        place = self.packed[cell.row0 : cell.row0 + cell.rows]
+        whole = self.nibbles and panel.shape == (cell.rows, 2 * self.packed.shape[1])
+        return place if whole else None
+
     def codes(self, cell: Cell, codes: NDArray[np.unsignedinteger]) -> None:
-        """Store the codes of a panel (packed nibbles, or one code an element)."""
+        """Store the codes of a panel, one an element."""
         rows = slice(cell.row0, cell.row0 + cell.rows)
-        raw = codes if self.nibbles else np.ascontiguousarray(codes, codes.dtype.newbyteorder("<")).view(np.uint8)
+        if self.nibbles:
+            raw = pack(codes.astype(np.uint8, copy=False))
+        else:
+            raw = np.ascontiguousarray(codes, codes.dtype.newbyteorder("<")).view(np.uint8)
         start = cell.col0 // 2 if self.nibbles else cell.col0 * self.itemsize
         stop = min(start + raw.shape[1], self.packed.shape[1])
         self.packed[rows, start:stop] = raw[: cell.rows, : stop - start]
@@ -135,11 +113,7 @@ class _Output:
         geometry, block = self.geometry, self.geometry.block
         if self.spec.scale is not None:
             if block.kind == "tile":
-                per_matrix = -(-geometry.matrix_rows // block.rows)
-                matrix, inside = divmod(cell.row0, geometry.matrix_rows)
-                top = cell.row0 if block.rows == 1 else matrix * per_matrix + inside // block.rows
-                left = cell.col0 // block.cols
-                target = self._scale_matrix[top : top + codes.shape[0], left : left + codes.shape[1]]
+                target = self._scale_matrix[geometry.blocks_of(cell)]
                 target[...] = codes[: target.shape[0], : target.shape[1]]  # less blocks that only pad a ts group
             elif block.kind == "row":
                 self._scale_matrix[cell.row0 : cell.row0 + cell.rows] = codes

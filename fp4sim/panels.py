@@ -17,10 +17,19 @@ if TYPE_CHECKING:
 # A tensor up to this size is read once and kept; a larger one is read cell by cell in each pass.
 RESIDENT_BYTES = 1 << 28
 
-FLOAT_DTYPES = (
-    "float32 bfloat16 float16 float64 float8_e4m3fn float8_e5m2 float8_e4m3fnuz float8_e5m2fnuz float8_e8m0fnu"
-    " float8_e3m4 float4_e2m1fn"
-).split()
+FLOAT_DTYPES = [
+    "float32",
+    "bfloat16",
+    "float16",
+    "float64",
+    "float8_e4m3fn",
+    "float8_e5m2",
+    "float8_e4m3fnuz",
+    "float8_e5m2fnuz",
+    "float8_e8m0fnu",
+    "float8_e3m4",
+    "float4_e2m1fn",
+]
 
 
 def is_float(dtype: str) -> bool:

@@ -11,11 +11,13 @@ from fp4sim.errors import UsageError
 from fp4sim.fpmode import ieee_mode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+MOST_IN_RUN = 8
 
 
 def thread_count(threads: int | None) -> int:
@@ -28,27 +30,31 @@ def thread_count(threads: int | None) -> int:
     return threads
 
 
-def map_ordered(function: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
-    """Results of ``function`` over ``items`` in order, at most ``2 * threads`` in flight, in IEEE float mode.
+def map_ordered(function: Callable[[T], R], items: Sequence[T], threads: int) -> Iterator[R]:
+    """Results of ``function`` over ``items`` in order, in IEEE float mode.
 
-    An exception in one call cancels what has not started and is raised here.
+    Items are handed out in short runs, because waking a thread costs as much as a small cell; at most two runs a thread
+    are in flight. An exception in one call cancels what has not started and is raised here.
     """
 
-    def run(item: T) -> R:
+    def run(batch: Sequence[T]) -> list[R]:
         with ieee_mode():
-            return function(item)
+            return [function(item) for item in batch]
 
-    if threads == 1:
-        yield from map(run, items)
+    size = max(1, min(MOST_IN_RUN, len(items) // (4 * threads)))
+    batches = [items[start : start + size] for start in range(0, len(items), size)]
+    if threads == 1 or len(batches) == 1:
+        for batch in batches:
+            yield from run(batch)
         return
     pool = ThreadPoolExecutor(threads, thread_name_prefix="fp4sim")
-    waiting: deque[Future[R]] = deque()
+    waiting: deque[Future[list[R]]] = deque()
     try:
-        for item in items:
-            waiting.append(pool.submit(run, item))
+        for batch in batches:
+            waiting.append(pool.submit(run, batch))
             if len(waiting) >= 2 * threads:
-                yield waiting.popleft().result()
+                yield from waiting.popleft().result()
         while waiting:
-            yield waiting.popleft().result()
+            yield from waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

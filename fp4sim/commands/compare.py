@@ -11,14 +11,15 @@ import numpy as np
 
 import fp4sim
 from fp4sim.errors import NothingComparedError, UsageError
-from fp4sim.geometry import Cell, Geometry
+from fp4sim.geometry import Cell, Geometry, Run
 from fp4sim.panels import Panels, is_float
 from fp4sim.parallel import map_ordered, thread_count
-from fp4sim.quantizer import Nonfinite, Quantizer, Statistic, check_available, measure, nonfinite_error
+from fp4sim.quantizer import Quantizer, check_available
 from fp4sim.randbits import Stream
 from fp4sim.report.model import METRICS, CompareResult, FormatInfo, Metrics, Skipped, TensorResult, Total
 from fp4sim.rounding import Rounding
 from fp4sim.spec import Block, Spec
+from fp4sim.statistic import Nonfinite, Statistic, measure
 from fp4sim.stats.metrics import ScaleCounts, metrics_of
 from fp4sim.stats.sums import PanelSums, SumTree
 
@@ -105,14 +106,15 @@ def compare_tensor(
 ) -> tuple[TensorResult, list[_Measured]]:
     """One tensor under every spec. ``progress`` is told the elements of each finished cell, all specs together."""
     threads = thread_count(settings.threads)
-    plain = Geometry.of(tensor.info.shape, settings.axis, Block("none"))
-    panels = Panels(tensor, plain.axis)
-    statistic = measure(panels, plain, settings.nonfinite, threads)
-    quantizers = [_bind(spec, plain, statistic, settings, tensor) for spec in specs]
+    geometries = [Geometry.of(tensor.info.shape, settings.axis, s.block, s.tensor_scale.span) for s in specs]
+    panels = Panels(tensor, geometries[0].axis)
+    statistic = measure(panels, _statistic_geometry(geometries), settings.nonfinite, threads)
+    stream = Stream.of(settings.seed, tensor.info.name)
+    quantizers = [Quantizer(spec, g, statistic, stream) for spec, g in zip(specs, geometries, strict=True)]
     measured: dict[int, _Measured] = {}
-    for cells, members in _by_grid(quantizers).items():
+    for runs, members in _by_grid(quantizers).items():
         group = [quantizers[i] for i in members]
-        found = _measure_group(panels, group, cells, settings, threads, statistic, progress)
+        found = _measure_group(panels, group, runs, settings, threads, statistic, progress)
         measured.update(zip(members, found, strict=True))
     ordered = [measured[i] for i in range(len(specs))]
     results = tuple(metrics_of(one.sums, one.scales, worst_at=one.worst_at) for one in ordered)
@@ -134,23 +136,26 @@ def compare_tensor(
     )
 
 
-def _bind(spec: Spec, plain: Geometry, statistic: Statistic, settings: Settings, tensor: Tensor) -> Quantizer:
-    geometry = Geometry.of(plain.shape, plain.axis, spec.block, spec.tensor_scale.span)
-    return Quantizer(spec, geometry, statistic, Stream.of(settings.seed, tensor.info.name))
+def _statistic_geometry(geometries: Sequence[Geometry]) -> Geometry:
+    """One that gives row maxima, and the block maxima of the first format that can share them."""
+    for geometry in geometries:
+        if geometry.block.kind == "tile" and geometry.block.rows == 1:
+            return geometry
+    return Geometry.of(geometries[0].shape, geometries[0].axis, Block("none"))
 
 
-def _by_grid(quantizers: Sequence[Quantizer]) -> dict[tuple[Cell, ...], list[int]]:
+def _by_grid(quantizers: Sequence[Quantizer]) -> dict[tuple[Run, ...], list[int]]:
     """Formats whose grids agree share each read of the data."""
-    groups: dict[tuple[Cell, ...], list[int]] = {}
+    groups: dict[tuple[Run, ...], list[int]] = {}
     for i, quantizer in enumerate(quantizers):
-        groups.setdefault(quantizer.geometry.cells, []).append(i)
+        groups.setdefault(quantizer.geometry.runs, []).append(i)
     return groups
 
 
 def _measure_group(
     panels: Panels,
     group: Sequence[Quantizer],
-    cells: tuple[Cell, ...],
+    runs: tuple[Run, ...],
     settings: Settings,
     threads: int,
     statistic: Statistic,
@@ -158,29 +163,30 @@ def _measure_group(
 ) -> list[_Measured]:
     drop = settings.nonfinite == "ignore" and statistic.nonfinite > 0
 
-    def work(cell: Cell) -> tuple[Cell, list[tuple[PanelSums, ScaleCounts]]]:
+    def work(run: Run) -> tuple[Run, list[tuple[list[PanelSums], ScaleCounts]]]:
         loaded: dict[tuple[int, int], Any] = {}
         found = []
         for quantizer in group:
-            shape = quantizer.geometry.padded(cell)
+            shape = quantizer.geometry.padded(run.whole)
             if shape not in loaded:
-                loaded[shape] = panels.load(quantizer.geometry, cell, drop_nonfinite=drop)
-            found.append(_measure_cell(quantizer, cell, loaded[shape]))
-        return cell, found
+                loaded[shape] = panels.load(quantizer.geometry, run.whole, drop_nonfinite=drop)
+            found.append(_measure_run(quantizer, run, loaded[shape]))
+        return run, found
 
     trees = [SumTree() for _ in group]
     counts: list[ScaleCounts | None] = [None] * len(group)
-    places: list[dict[float, tuple[int, ...]]] = [{} for _ in group]
-    for cell, found in map_ordered(work, cells, threads):
-        for i, (sums, scales) in enumerate(found):
-            trees[i].add(sums)
+    worst: list[tuple[float, tuple[int, ...] | None]] = [(-1.0, None)] * len(group)
+    for run, found in map_ordered(work, runs, threads):
+        for i, (parts, scales) in enumerate(found):
             before = counts[i]
             counts[i] = scales if before is None else before + scales
-            if sums.worst_index >= 0 and sums.worst not in places[i]:
-                higher = {worst: at for worst, at in places[i].items() if worst > sums.worst}
-                places[i] = higher or {sums.worst: group[i].geometry.index_of(cell, sums.worst_index)}
+            for k, sums in enumerate(parts):
+                trees[i].add(sums)
+                if sums.worst > worst[i][0]:
+                    cell = Cell(run.whole.row0 + k * run.cell_rows, run.cell_rows, run.whole.col0, run.whole.cols)
+                    worst[i] = (sums.worst, group[i].geometry.index_of(cell, sums.worst_index))
         if progress is not None:
-            progress(panels.tensor.info.name, cell.rows * cell.cols * len(group))
+            progress(panels.tensor.info.name, run.whole.rows * run.whole.cols * len(group))
     result = []
     for i, tree in enumerate(trees):
         total, scales = tree.total(), counts[i]
@@ -190,7 +196,7 @@ def _measure_group(
             total = _without_dropped(total, statistic.nonfinite)
         elif statistic.nonfinite:
             total = replace(total, nonfinite=0)
-        result.append(_Measured(total, _whole_tensor_scale(group[i], scales), places[i].get(total.worst)))
+        result.append(_Measured(total, _whole_tensor_scale(group[i], scales), worst[i][1]))
     return result
 
 
@@ -202,9 +208,10 @@ def _without_dropped(total: PanelSums, dropped: int) -> PanelSums:
     return replace(total, nonfinite=dropped, occupancy=occupancy)
 
 
-def _measure_cell(quantizer: Quantizer, cell: Cell, panel: Any) -> tuple[PanelSums, ScaleCounts]:
+def _measure_run(quantizer: Quantizer, run: Run, panel: Any) -> tuple[list[PanelSums], ScaleCounts]:
+    cell = run.whole
     scales = quantizer.scales(cell, panel)
-    sums = quantizer.errors(cell, panel, scales)
+    sums = quantizer.errors(run, panel, scales)
     block = quantizer.geometry.block
     if block.kind != "tile":
         return sums, ScaleCounts.of(scales.codes, scales.amax, quantizer.spec.scale)
@@ -214,7 +221,7 @@ def _measure_cell(quantizer: Quantizer, cell: Cell, panel: Any) -> tuple[PanelSu
 
 def _whole_tensor_scale(quantizer: Quantizer, scales: ScaleCounts) -> ScaleCounts:
     """A scale over more than a cell was counted once a cell: count it once a block."""
-    geometry, cells = quantizer.geometry, len(quantizer.geometry.cells)
+    geometry, cells = quantizer.geometry, len(quantizer.geometry.runs)
     if geometry.block.kind == "tensor" and scales.blocks:
         return ScaleCounts(
             1, scales.zero // cells, scales.lost // cells, scales.subnormal // cells, scales.saturated // cells,
@@ -265,6 +272,3 @@ def _nothing(sources: Sequence[tuple[Source, Sequence[Tensor]]], skipped: Sequen
         f"nothing to compare in {shown(labels)}: all {len(skipped)} tensors were skipped"
         f" (the first, '{shown(first.name)}': {first.reason})"
     )
-
-
-__all__ = ["Settings", "compare_sources", "compare_tensor", "nonfinite_error", "skip_reason"]

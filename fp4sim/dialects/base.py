@@ -91,7 +91,9 @@ def target_of(spec: Spec) -> Target:
         else:
             shrink = ratio
     bound = spec.tensor_scale.bound or (spec.scale.max if spec.scale else 1.0)
-    return Target(spec, element_max, shrink, np.float32(min(bound * element_max, float(FLT_MAX))), np.float32(1 / element_max))
+    return Target(
+        spec, element_max, shrink, np.float32(min(bound * element_max, float(FLT_MAX))), np.float32(1 / element_max)
+    )
 
 
 def _matching_ratio(spec: Spec) -> float:

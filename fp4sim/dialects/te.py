@@ -17,7 +17,6 @@ import numpy as np
 
 from fp4sim.dialects import mx
 from fp4sim.dialects.base import FLT_MAX, SCALE_ROUNDING, BlockScales, DefaultPolicy, Target, TensorFactors
-from fp4sim.kernels.reference.encode import decode
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,11 +53,9 @@ class TransformerEngine(DefaultPolicy):
         if not scale.has_zero:
             return mx.block_scales(target, amax, factors)
         with np.errstate(all="ignore"):
-            wanted = np.fmin(amax * (factors.encode * target.inverse), FLT_MAX)
-            codes = kernels.cast(wanted, scale, SCALE_ROUNDING[target.spec.rule or "rn"])
-            value = decode(codes, scale).astype(np.float32)
-            factor = np.fmin(np.float32(1) / (value * factors.decode), FLT_MAX)
-        return BlockScales(codes, factor)
+            multiplier = np.asarray(factors.encode * target.inverse)
+        rounding = SCALE_ROUNDING[target.spec.rule or "rn"]
+        return BlockScales(*kernels.te_scales(amax, multiplier, factors.decode, scale, rounding))
 
 
 DIALECT = TransformerEngine()

@@ -54,6 +54,19 @@ class Kernels(Protocol):
     def cast(self, x: NDArray[np.float32], fmt: FloatFormat, rounding: Rounding) -> NDArray[np.unsignedinteger]:
         """Elementwise saturating cast (any shape) to codes; used for block scales."""
 
+    def te_scales(
+        self,
+        amax: NDArray[np.float32],
+        multiplier: NDArray[np.float32],
+        decode: NDArray[np.float32],
+        fmt: FloatFormat,
+        rounding: Rounding,
+    ) -> tuple[NDArray[np.unsignedinteger], NDArray[np.float32]]:
+        """The default dialect's scale stage (:mod:`fp4sim.dialects.te`): scale codes and factors of block maxima.
+
+        ``multiplier`` is fl(S_enc fl(1/v)) and ``decode`` S_dec, both broadcastable to ``amax``.
+        """
+
     def encode(
         self,
         x: NDArray[np.float32],
@@ -73,8 +86,9 @@ class Kernels(Protocol):
         cast: ElementCast,
         stream: Stream | None = None,
         place: Place | None = None,
+        out: NDArray[np.uint8] | None = None,
     ) -> NDArray[np.uint8]:
-        """``pack(encode(...))`` for 4-bit formats, (rows, cols/2)."""
+        """``pack(encode(...))`` for 4-bit formats, (rows, cols/2), into ``out`` if given."""
 
     def pack(self, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Two 4-bit codes a byte along the last axis (even length), the even element in the low nibble."""
@@ -92,8 +106,10 @@ class Kernels(Protocol):
         tile: tuple[int, int],
         cast: ElementCast,
         valid: tuple[int, int],
-    ) -> PanelSums:
-        """Float64 sums over the first ``valid`` (rows, cols) of a panel, without padding.
+        cell_rows: int,
+    ) -> list[PanelSums]:
+        """Float64 sums over the first ``valid`` (rows, cols) of a panel, one result per ``cell_rows`` rows.
 
-        x_hat = value(code) * decode[block] is never stored; ``amax`` and ``decode`` have one entry a block.
+        x_hat = value(code) * decode[block] is never stored; ``amax`` and ``decode`` have one entry a block. ``worst_index`` is
+        flat in the cell's part of the panel.
         """

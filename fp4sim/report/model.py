@@ -115,7 +115,9 @@ class CompareResult:
         """Index of the best format by a metric, on one tensor or (None) in total; None on a tie of all or no data."""
         rows = [total.metrics for total in self.totals] if tensor is None else list(self.tensors[tensor].results)
         goodness = METRICS[metric].goodness
-        scored = [(goodness(getattr(row, metric)), -i) for i, row in enumerate(rows) if getattr(row, metric) is not None]
+        scored = [
+            (goodness(getattr(row, metric)), -i) for i, row in enumerate(rows) if getattr(row, metric) is not None
+        ]
         if not scored or (len(scored) > 1 and len({score for score, _ in scored}) == 1):
             return None
         return -max(scored)[1]

@@ -57,18 +57,18 @@ class ScaleCounts:
         """Count the scales of a cell: ``codes`` and ``amax`` one a block (not those that only pad)."""
         if fmt is None:
             return cls(0, 0, 0, 0, 0, np.zeros(0, np.int64))
-        narrow = fmt.bits <= 8
-        histogram = np.bincount(codes.ravel(), minlength=256) if narrow else np.zeros(0, np.int64)
-        zero = (codes == 0) & fmt.has_zero
-        below_normal = (codes > 0) & (codes < 1 << fmt.mantissa_bits) & fmt.has_zero
-        return cls(
-            codes.size,
-            int(zero.sum()),
-            int((zero & (amax > 0)).sum()),
-            int(below_normal.sum()),
-            int((codes == fmt.max_code).sum()),
-            histogram,
-        )
+        if fmt.bits > 8:
+            zero = codes == 0
+            below_normal = ~zero & (codes < 1 << fmt.mantissa_bits)
+            counts = (zero.sum(), (zero & (amax > 0)).sum(), below_normal.sum(), (codes == fmt.max_code).sum())
+            return cls(codes.size, *map(int, counts), np.zeros(0, np.int64))
+        histogram = np.bincount(codes.ravel(), minlength=256)
+        saturated = int(histogram[fmt.max_code])
+        if not fmt.has_zero:
+            return cls(codes.size, 0, 0, 0, saturated, histogram)
+        zeros, below = int(histogram[0]), int(histogram[1 : 1 << fmt.mantissa_bits].sum())
+        lost = int(((codes == 0) & (amax > 0)).sum()) if zeros else 0
+        return cls(codes.size, zeros, lost, below, saturated, histogram)
 
 
 def metrics_of(
@@ -129,6 +129,6 @@ def metrics_of(
 def _error_share(s: list[float]) -> dict[str, float]:
     """Shares of sum e^2; rounding is what the other causes leave."""
     if not s[E2] > 0 or not math.isfinite(s[E2]):
-        return {cause: 0.0 for cause in CAUSES}
+        return dict.fromkeys(CAUSES, 0.0)
     named = [s[row] / s[E2] for row in (E2_SCALE_ZERO, E2_OVER, E2_FLUSHED)]
     return dict(zip(CAUSES, [*named, max(0.0, 1.0 - sum(named))], strict=True))

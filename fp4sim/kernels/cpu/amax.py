@@ -47,8 +47,9 @@ def _amax_lanes(bits: NDArray[np.int32], rows: int, cols: int, out: NDArray[np.i
         line = bits[row]
         for block in range(target.size):
             largest = target[block]
-            for j in range(block * cols, (block + 1) * cols):
-                largest = max(largest, line[j] & np.int32(0x7FFFFFFF))
+            piece = line[block * cols : (block + 1) * cols]
+            for j in range(piece.size):
+                largest = max(largest, piece[j] & np.int32(0x7FFFFFFF))
             target[block] = largest
 
 

@@ -42,7 +42,11 @@ def encode_nearest_even(
 
 
 def encode_thresholds(
-    x: NDArray[np.float32], factor: NDArray[np.float32], tile: tuple[int, int], cast: ElementCast, out: NDArray[np.uint8]
+    x: NDArray[np.float32],
+    factor: NDArray[np.float32],
+    tile: tuple[int, int],
+    cast: ElementCast,
+    out: NDArray[np.uint8],
 ) -> None:
     """Fill ``out`` (rows, cols) with codes by the threshold tables of ``cast.rounding``."""
     fmt = cast.fmt
@@ -96,7 +100,16 @@ def _nearest_kernel(fmt: FloatFormat, *, packed: bool) -> Any:
 
 @kernel
 def _thresholds(
-    x: Any, factor: Any, rows: int, cols: int, divides: bool, positive: Any, negative: Any, sign: int, nan: int, out: Any
+    x: Any,
+    factor: Any,
+    rows: int,
+    cols: int,
+    divides: bool,
+    positive: Any,
+    negative: Any,
+    sign: int,
+    nan: int,
+    out: Any,
 ) -> None:
     bits, count = np.empty(SPAN, np.int32), np.empty(SPAN, np.int32)
     for row in range(x.shape[0]):

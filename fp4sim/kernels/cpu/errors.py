@@ -30,48 +30,52 @@ def error_sums(
     tile: tuple[int, int],
     cast: ElementCast,
     valid: tuple[int, int],
-) -> PanelSums:
+    cell_rows: int,
+) -> list[PanelSums]:
     """See :meth:`fp4sim.kernels.interface.Kernels.error_sums`."""
-    sums, counts = np.zeros(8 * LANES), np.zeros(3 * LANES, np.int32)
+    rows, cols = valid
+    cells = -(-rows // cell_rows)
+    sums, counts = np.zeros((cells, 8, LANES)), np.zeros((cells, 3, LANES), np.int32)
+    worst, where = np.full(cells, -1.0), np.full(cells, -1, np.int64)
     with np.errstate(divide="ignore"):
         per_amax = np.where(amax > 0, 1.0 / amax.astype(np.float64), 0.0)
-    rows, cols = valid
     run = _error_kernel(cast.fmt, divides=cast.divides)
-    worst, row = run(x[:rows, :cols], codes, factor, decode, per_amax, *tile, sums, counts)
-    index = -1
-    if row >= 0:
-        block = np.arange(cols) // tile[1]
-        value = cast.fmt.values()[codes[row, :cols]] * decode[row // tile[0], block]
-        ratio = np.abs(value - x[row, :cols]) * per_amax[row // tile[0], block]
-        index = row * x.shape[1] + int(np.flatnonzero(ratio == worst)[0])
-    occupancy = np.zeros(1 << cast.fmt.bits, np.int64)
-    _occupancy(codes[:rows, :cols], occupancy)
-    shaped = sums.reshape(8, LANES)
-    return PanelSums.from_lanes(rows * cols, shaped, counts.reshape(3, LANES), occupancy, float(worst), index)
+    found = (sums.reshape(cells, -1), counts.reshape(cells, -1), worst, where)
+    run(x, codes, factor, decode, per_amax, *tile, rows, cols, cell_rows, *found)
+    parts = []
+    for cell in range(cells):
+        start = cell * cell_rows
+        size = min(cell_rows, rows - start)
+        occupancy = _occupancy(codes[start : start + size], cols, cast.fmt)
+        index = int(where[cell]) - start * x.shape[1] if where[cell] >= 0 else -1
+        parts.append(PanelSums.from_lanes(size * cols, sums[cell], counts[cell], occupancy, float(worst[cell]), index))
+    return parts
 
 
 @kernel
-def _occupancy_pairs(pairs: Any, bins: Any) -> None:
+def _occupancy_pairs(pairs: Any, cols: int, bins: Any) -> None:
     for row in range(pairs.shape[0]):
         line = pairs[row]
-        for j in range(line.size):
+        for j in range(cols):
             bins[line[j]] += 1
 
 
-def _occupancy(codes: NDArray[np.uint8], occupancy: NDArray[np.int64]) -> None:
+def _occupancy(codes: NDArray[np.uint8], cols: int, fmt: FloatFormat) -> NDArray[np.int64]:
     """Count codes, two at a time where they are nibbles: half as many increments of the same few bins."""
-    even = codes.shape[1] & ~1 if occupancy.size == 16 and codes.strides[0] % 2 == 0 else 0
+    occupancy = np.zeros(1 << fmt.bits, np.int64)
+    even = cols & ~1 if occupancy.size == 16 and codes.shape[1] % 2 == 0 else 0
     if even:
         bins = np.zeros((16, 256), np.int64)
-        _occupancy_pairs(codes[:, :even].view(np.uint16), bins.reshape(-1))
+        _occupancy_pairs(codes.view(np.uint16), even // 2, bins.reshape(-1))
         occupancy += bins.sum(axis=0)[:16] + bins.sum(axis=1)
-    if even < codes.shape[1]:
-        occupancy += np.bincount(codes[:, even:].ravel(), minlength=occupancy.size)
+    if even < cols:
+        occupancy += np.bincount(codes[:, even:cols].ravel(), minlength=occupancy.size)
+    return occupancy
 
 
 @lru_cache(maxsize=64)
 def _error_kernel(fmt: FloatFormat, *, divides: bool) -> Any:
-    """The kernel with one format's numbers compiled in: returns the worst ratio and its row."""
+    """The kernel with one format's numbers compiled in; it fills sums, counts, worst and where, one row a cell."""
     shift = np.int32(23 - fmt.mantissa_bits)
     rebias = np.int32((127 - fmt.bias) << 23)
     first_normal = np.int32(1 << fmt.mantissa_bits)
@@ -82,19 +86,36 @@ def _error_kernel(fmt: FloatFormat, *, divides: bool) -> Any:
 
     @kernel
     def errors(
-        x: Any, codes: Any, factor: Any, decode: Any, per_amax: Any, rows: int, cols: int, sums: Any, counts: Any
-    ) -> Any:
+        x: Any,
+        codes: Any,
+        factor: Any,
+        decode: Any,
+        per_amax: Any,
+        rows: int,
+        cols: int,
+        valid_rows: int,
+        valid_cols: int,
+        cell_rows: int,
+        sums: Any,
+        counts: Any,
+        worst: Any,
+        where: Any,
+    ) -> None:
         acc, count = np.zeros(8 * 16, np.float64), np.zeros(3 * 16, np.int32)
         highest, value = np.zeros(16, np.float64), np.zeros(32, np.float32)
         part = np.zeros((8, 32), np.float64)
-        worst, worst_row = -1.0, -1
-        for row in range(x.shape[0]):
+        worst_row = -1
+        for row in range(valid_rows):
+            cell = row // cell_rows
+            if row % cell_rows == 0:
+                acc[:] = 0.0
+                count[:] = 0
             line, line_codes = x[row], codes[row]
             scales, decodes, inverses = factor[row // rows], decode[row // rows], per_amax[row // rows]
             highest[:] = -1.0
-            for unit in range((line.size + 31) // 32):
+            for unit in range((valid_cols + 31) // 32):
                 block0, block1 = unit * 32 // cols, (unit * 32 + 16) // cols
-                whole = unit * 32 + 32 <= line.size and cols % 16 == 0
+                whole = unit * 32 + 32 <= valid_cols and cols % 16 == 0
                 if whole:
                     whole = decodes[block0] != 0.0 and decodes[block1] != 0.0
                 if whole:
@@ -135,7 +156,7 @@ def _error_kernel(fmt: FloatFormat, *, divides: bool) -> Any:
                         count[32 + j] += np.int32(zero0) + np.int32(zero1)
                 else:
                     part[:] = 0.0
-                    for j in range(min(32, line.size - unit * 32)):
+                    for j in range(min(32, valid_cols - unit * 32)):
                         col = unit * 32 + j
                         scale, step, inverse = scales[col // cols], decodes[col // cols], inverses[col // cols]
                         code = np.int32(line_codes[col])
@@ -164,10 +185,23 @@ def _error_kernel(fmt: FloatFormat, *, divides: bool) -> Any:
                         for j in range(16):
                             acc[k * 16 + j] += part[k, j] + part[k, 16 + j]
             for j in range(16):
-                if highest[j] > worst:
-                    worst, worst_row = highest[j], row
-        sums[:] = acc
-        counts[:] = count
-        return worst, worst_row
+                if highest[j] > worst[cell]:
+                    worst[cell], worst_row = highest[j], row
+            if row + 1 == valid_rows or (row + 1) % cell_rows == 0:
+                sums[cell] = acc
+                counts[cell] = count
+                if worst[cell] >= 0.0:
+                    # Look again at the one row that holds the worst element: which column was it?
+                    line, line_codes = x[worst_row], codes[worst_row]
+                    decodes, inverses = decode[worst_row // rows], per_amax[worst_row // rows]
+                    for col in range(valid_cols - 1, -1, -1):
+                        code = np.int32(line_codes[col])
+                        magnitude = np.int32(code & magnitude_mask)
+                        normal = float_of(np.int32(np.int32(magnitude << shift) + rebias))
+                        plain = np.float32(magnitude) * quantum if magnitude < first_normal else normal
+                        signed = float_of(np.int32(bits_of(plain) | np.int32((code & sign_mask) << sign_shift)))
+                        e = np.float64(signed) * decodes[col // cols] - np.float64(line[col])
+                        if abs(e) * inverses[col // cols] == worst[cell]:
+                            where[cell] = worst_row * line.size + col
 
     return errors

@@ -21,9 +21,9 @@ F = TypeVar("F", bound="Callable[..., Any]")
 def kernel(function: F) -> F:
     """Compile lazily; an unwritable cache folder means uncached, not a crash."""
     try:
-        return cast("F", njit(nogil=True, cache=True)(function))
+        return cast("F", njit(nogil=True, cache=True, error_model="numpy")(function))
     except RuntimeError:  # "cannot cache function: no locator available"
-        return cast("F", njit(nogil=True)(function))
+        return cast("F", njit(nogil=True, error_model="numpy")(function))
 
 
 @intrinsic

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fp4sim.kernels.cpu import amax, cast, encode, errors, stochastic
+from fp4sim.kernels.cpu import amax, cast, encode, errors, packing, scales, stochastic
 from fp4sim.kernels.interface import ElementCast, Place
 from fp4sim.kernels.reference import blocks
 from fp4sim.kernels.reference.kernels import ReferenceKernels
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fp4sim.formats import FloatFormat
+    from fp4sim.stats.sums import PanelSums
 
 
 class CpuKernels:
@@ -24,9 +25,24 @@ class CpuKernels:
 
     name = "cpu"
     block_amax = staticmethod(amax.block_amax)
-    pack = staticmethod(blocks.pack)
+    pack = staticmethod(packing.pack)
     unpack = staticmethod(blocks.unpack)
-    error_sums = staticmethod(errors.error_sums)
+
+    @staticmethod
+    def error_sums(
+        x: NDArray[np.float32],
+        codes: NDArray[np.uint8],
+        factor: NDArray[np.float32],
+        decode: NDArray[np.float64],
+        amax: NDArray[np.float32],
+        tile: tuple[int, int],
+        cast: ElementCast,
+        valid: tuple[int, int],
+        cell_rows: int,
+    ) -> list[PanelSums]:
+        """Float64 sums of the panel's cells."""
+        run = errors.error_sums if cast.fmt.bits <= 8 else ReferenceKernels.error_sums
+        return run(x, codes, factor, decode, amax, tile, cast, valid, cell_rows)
 
     @staticmethod
     def cast(x: NDArray[np.float32], fmt: FloatFormat, rounding: Rounding) -> NDArray[np.unsignedinteger]:
@@ -34,6 +50,19 @@ class CpuKernels:
         if cast.can_cast(fmt, rounding):
             return cast.cast_scale(x, fmt, rounding)
         return ReferenceKernels.cast(x, fmt, rounding)
+
+    @staticmethod
+    def te_scales(
+        amax: NDArray[np.float32],
+        multiplier: NDArray[np.float32],
+        decode: NDArray[np.float32],
+        fmt: FloatFormat,
+        rounding: Rounding,
+    ) -> tuple[NDArray[np.unsignedinteger], NDArray[np.float32]]:
+        """The default dialect's scale stage."""
+        if scales.can_scale(fmt, rounding) and np.isfinite(amax).all():
+            return scales.te_scales(np.ascontiguousarray(amax), multiplier, decode, fmt)
+        return ReferenceKernels.te_scales(amax, multiplier, decode, fmt, rounding)
 
     @classmethod
     def encode(
@@ -66,13 +95,15 @@ class CpuKernels:
         cast: ElementCast,
         stream: Stream | None = None,
         place: Place | None = None,
+        out: NDArray[np.uint8] | None = None,
     ) -> NDArray[np.uint8]:
         """``encode``, then ``pack``, in one pass where that is fast."""
-        if _is_plain(cast, factor) and encode.can_encode_nearest(cast, tile):
-            out = np.empty((x.shape[0], x.shape[1] // 2), np.uint8)
-            encode.encode_nearest_even(x, factor, tile, cast.fmt, out)
-            return out
-        return blocks.pack(cls.encode(x, factor, tile, cast, stream, place).astype(np.uint8))
+        target = np.empty((x.shape[0], x.shape[1] // 2), np.uint8) if out is None else out
+        if _is_plain(cast, factor) and encode.can_encode_nearest(cast, tile) and target.flags.c_contiguous:
+            encode.encode_nearest_even(x, factor, tile, cast.fmt, target)
+        else:
+            target[...] = packing.pack(cls.encode(x, factor, tile, cast, stream, place).astype(np.uint8, copy=False))
+        return target
 
 
 def _is_plain(cast: ElementCast, factor: NDArray[np.float32]) -> bool:

@@ -41,6 +41,29 @@ def unpack(packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def error_sums(
     x: NDArray[np.float32],
+    codes: NDArray[np.unsignedinteger],
+    factor: NDArray[np.float32],
+    decode: NDArray[np.float64],
+    amax: NDArray[np.float32],
+    tile: tuple[int, int],
+    cast: ElementCast,
+    valid: tuple[int, int],
+    cell_rows: int,
+) -> list[PanelSums]:
+    """See :meth:`fp4sim.kernels.interface.Kernels.error_sums`."""
+    parts = []
+    for start in range(0, valid[0], cell_rows):
+        rows = min(cell_rows, valid[0] - start)
+        padded = -(-rows // tile[0]) * tile[0] if tile[0] <= cell_rows else x.shape[0]
+        panel, blocks = slice(start, start + padded), slice(start // tile[0], -(-(start + padded) // tile[0]))
+        per_block = (factor[blocks], decode[blocks], amax[blocks])
+        size = (min(tile[0], padded), tile[1])
+        parts.append(_cell_sums(x[panel], codes[panel], *per_block, size, cast, (rows, valid[1])))
+    return parts
+
+
+def _cell_sums(
+    x: NDArray[np.float32],
     codes: NDArray[np.uint8],
     factor: NDArray[np.float32],
     decode: NDArray[np.float64],
@@ -49,7 +72,7 @@ def error_sums(
     cast: ElementCast,
     valid: tuple[int, int],
 ) -> PanelSums:
-    """See :meth:`fp4sim.kernels.interface.Kernels.error_sums`."""
+    """The sums of one cell."""
     rows, cols = valid
     inside = (slice(0, rows), slice(0, cols))
     with np.errstate(all="ignore"):
@@ -73,7 +96,8 @@ def error_sums(
     flat = int(ratio.argmax())
     worst = float(ratio.flat[flat])
     index = flat // cols * x.shape[1] + flat % cols if worst >= 0 else -1
-    occupancy = np.bincount(codes[inside].ravel(), minlength=1 << cast.fmt.bits)
+    narrow = cast.fmt.bits <= 8
+    occupancy = np.bincount(codes[inside].ravel(), minlength=1 << cast.fmt.bits) if narrow else np.zeros(0, np.int64)
     return PanelSums.from_lanes(rows * cols, sums, counts, occupancy, worst, index)
 
 

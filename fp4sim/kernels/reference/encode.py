@@ -102,7 +102,11 @@ def _round(
 
 
 def _apply_policy(
-    codes: NDArray[np.float64], x: NDArray[np.float32], negative: NDArray[np.bool_], fmt: FloatFormat, policy: CastPolicy
+    codes: NDArray[np.float64],
+    x: NDArray[np.float32],
+    negative: NDArray[np.bool_],
+    fmt: FloatFormat,
+    policy: CastPolicy,
 ) -> NDArray[np.unsignedinteger]:
     nan = np.isnan(x)
     over = codes > fmt.max_code

@@ -8,6 +8,7 @@ import numpy as np
 
 from fp4sim.kernels.interface import ElementCast, Place
 from fp4sim.kernels.reference import blocks
+from fp4sim.kernels.reference.encode import decode as decode_codes
 from fp4sim.kernels.reference.encode import encode as encode_codes
 from fp4sim.randbits import Stream, random_bits
 from fp4sim.rounding import Rounding
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fp4sim.formats import FloatFormat
+
+FLT_MAX = np.finfo(np.float32).max
 
 
 class ReferenceKernels:
@@ -31,6 +34,21 @@ class ReferenceKernels:
     def cast(x: NDArray[np.float32], fmt: FloatFormat, rounding: Rounding) -> NDArray[np.unsignedinteger]:
         """Elementwise cast."""
         return encode_codes(x, fmt, rounding)
+
+    @classmethod
+    def te_scales(
+        cls,
+        amax: NDArray[np.float32],
+        multiplier: NDArray[np.float32],
+        decode: NDArray[np.float32],
+        fmt: FloatFormat,
+        rounding: Rounding,
+    ) -> tuple[NDArray[np.unsignedinteger], NDArray[np.float32]]:
+        """s = cast(fmin(fl(a m), FLT_MAX)); factor = fmin(fl(1 / fl(s S_dec)), FLT_MAX)."""
+        with np.errstate(all="ignore"):
+            codes = cls.cast(np.fmin(amax * multiplier, FLT_MAX), fmt, rounding)
+            value = decode_codes(codes, fmt).astype(np.float32)
+            return codes, np.fmin(np.float32(1) / (value * decode), FLT_MAX)
 
     @staticmethod
     def encode(
@@ -61,9 +79,14 @@ class ReferenceKernels:
         cast: ElementCast,
         stream: Stream | None = None,
         place: Place | None = None,
+        out: NDArray[np.uint8] | None = None,
     ) -> NDArray[np.uint8]:
         """``encode``, then ``pack``."""
-        return blocks.pack(cls.encode(x, factor, tile, cast, stream, place).astype(np.uint8))
+        packed = blocks.pack(cls.encode(x, factor, tile, cast, stream, place).astype(np.uint8))
+        if out is None:
+            return packed
+        out[...] = packed
+        return out
 
 
 def element_index(shape: tuple[int, ...], place: Place) -> NDArray[np.int64]:

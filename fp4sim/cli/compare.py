@@ -1,0 +1,128 @@
+"""``fp4sim compare``: the error of formats on tensors."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fp4sim.cli.options import (
+    Axis,
+    Exclude,
+    Include,
+    InputDtype,
+    Json,
+    Nonfinite,
+    OnNonfinite,
+    Seed,
+    Threads,
+)
+from fp4sim.report.model import METRICS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fp4sim.commands.compare import Settings
+    from fp4sim.report.model import CompareResult
+    from fp4sim.spec import Spec
+
+_METRIC_NAMES = ", ".join(METRICS)
+
+
+def compare(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SOURCE]...",
+            help="Files, folders of .safetensors, or synthetic[:NAME...]; none: the synthetic suite.",
+        ),
+    ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--formats",
+            "-f",
+            metavar="SPECS",
+            help="Formats to compare, separated by commas; repeatable.  [default: nvfp4,mxfp4]",
+        ),
+    ] = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    dtype: InputDtype = None,
+    axis: Axis = -1,
+    seed: Seed = 0,
+    nonfinite: Nonfinite = OnNonfinite.error,
+    threads: Threads = None,
+    sort: Annotated[
+        str,
+        typer.Option(metavar="METRIC", help=f"Show tensors worst first by this metric of the first format: {_METRIC_NAMES}."),
+    ] = "snr_db",
+    top: Annotated[int, typer.Option(min=0, help="Show this many tensors; 0: all. Files always hold all.")] = 20,
+    metrics: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Columns to show, separated by commas; names as for --sort.")
+    ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Also show error by cause, block scales and code occupancy.")
+    ] = False,
+    json: Json = False,
+    output: Annotated[
+        list[Path] | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Also write .json, .md or .csv (by suffix); repeatable."),
+    ] = None,
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METRIC<VALUE",
+            help="Exit with 1 if the total of any format is below (or, with '>', above) the value, e.g. 'snr_db<15'."
+            " Values are as in JSON: shares of 1, no factors. Repeatable.",
+        ),
+    ] = None,
+) -> None:
+    """Compare 4-bit formats by the error that they cause in tensors.
+
+    Every float tensor with at least 2 axes is quantized and measured under every format; nothing is written back.
+    """
+    from fp4sim.cli.compare_output import check_outputs, metric_name, metric_names, show, write_outputs
+    from fp4sim.cli.threshold import Threshold, failures
+    from fp4sim.commands.compare import Settings
+    from fp4sim.grammar import parse_list
+    from fp4sim.report.terminal import View
+
+    specs = parse_list(formats or ["nvfp4,mxfp4"])
+    thresholds = [Threshold.parse(text) for text in fail_on or ()]
+    view = View(metric_names(metrics), top, verbose, metric_name(sort))
+    check_outputs(output or (), sources or ())
+    settings = Settings(axis, seed, nonfinite.value, threads)
+    result = _run(sources or ["synthetic"], specs, settings, include or (), exclude or (), dtype)
+    write_outputs(result, output or ())
+    show(result, view, as_json=json)
+    failed = list(failures(result, thresholds))
+    if failed:
+        from fp4sim.cli.console import complain
+        from fp4sim.errors import ExitCode
+
+        for line in failed:
+            complain(f"failed: {line}")
+        raise typer.Exit(ExitCode.MISMATCH)
+
+
+def _run(
+    names: Sequence[str],
+    specs: Sequence[Spec],
+    settings: Settings,
+    include: Sequence[str],
+    exclude: Sequence[str],
+    dtype: str | None,
+) -> CompareResult:
+    from fp4sim.cli.progress import progress_bar
+    from fp4sim.commands.compare import compare_sources, skip_reason
+    from fp4sim.io.source import open_source, select
+
+    with ExitStack() as stack:
+        opened = [stack.enter_context(open_source(name, dtype=dtype)) for name in names]
+        chosen = [(source, select(source.tensors(), include, exclude)) for source in opened]
+        work = sum(tensor.info.size for _, tensors in chosen for tensor in tensors if not skip_reason(tensor))
+        with progress_bar(work * len(specs)) as progress:
+            return compare_sources(chosen, specs, settings, progress)

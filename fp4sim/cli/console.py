@@ -1,0 +1,76 @@
+"""The two streams of every command: results on stdout, one line of trouble on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from fp4sim.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
+_PIPE_WIDTH = 100  # of tables where nobody says how wide the reader is
+_LEAST_WIDTH = 40
+_LINE_LIMIT = 2000
+
+
+def emit(text: str) -> None:
+    """Write to stdout. A reader that has gone away (``| head``) is no error and does not change the exit code.
+
+    Raises UsageError where stdout cannot be written for another reason, such as a full disk.
+    """
+    stream = sys.stdout
+    try:
+        try:
+            stream.write(text)
+        except UnicodeEncodeError:
+            encoding = stream.encoding or "ascii"
+            stream.write(text.encode(encoding, "replace").decode(encoding))
+        stream.flush()
+    except BrokenPipeError:
+        _discard_stdout()
+    except OSError as error:
+        _discard_stdout()
+        raise UsageError(f"cannot write to standard output: {(error.strerror or str(error)).lower()}") from None
+
+
+def _discard_stdout() -> None:
+    """Let what is still buffered go nowhere: the interpreter flushes once more when it exits."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def complain(message: str) -> None:
+    """One line on stderr, whatever the message holds."""
+    from fp4sim.io.files import shown
+
+    try:
+        sys.stderr.write(f"fp4sim: {shown(' '.join(message.splitlines()), _LINE_LIMIT)}\n")
+        sys.stderr.flush()
+    except (BrokenPipeError, UnicodeEncodeError):
+        return
+
+
+def emit_rich(draw: Callable[[Console], None]) -> None:
+    """Draw on a console as wide as the terminal (COLUMNS, else 100 in a pipe) and write what comes out."""
+    from rich.console import Console
+
+    width = _asked_width()
+    if width is None and not sys.stdout.isatty():
+        width = _PIPE_WIDTH
+    console = Console(width=width, markup=False, emoji=False, highlight=False)
+    console.width = max(console.width, _LEAST_WIDTH)
+    with console.capture() as captured:
+        draw(console)
+    # tables pad every line to their width; in a file that is dirt
+    emit("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+
+def _asked_width() -> int | None:
+    columns = os.environ.get("COLUMNS", "")
+    return int(columns) if columns.isdecimal() and 0 < len(columns) < 6 and int(columns) else None

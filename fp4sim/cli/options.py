@@ -1,0 +1,44 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+
+class OnNonfinite(str, Enum):
+    """What to do with NaN and Inf."""
+
+    error = "error"
+    propagate = "propagate"
+    ignore = "ignore"
+
+
+Include = Annotated[
+    list[str] | None,
+    typer.Option("--include", metavar="GLOB", help="Take only tensors whose name matches; repeatable."),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option("--exclude", metavar="GLOB", help="Leave out tensors whose name matches; repeatable."),
+]
+InputDtype = Annotated[
+    str | None,
+    typer.Option("--dtype", metavar="DTYPE", help="Read raw integers as this type, e.g. uint16 as bfloat16."),
+]
+Axis = Annotated[int, typer.Option("--axis", help="The axis along which blocks run.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Key of the random bits of stochastic rounding.")]
+Nonfinite = Annotated[
+    OnNonfinite,
+    typer.Option(
+        "--nonfinite",
+        help="NaN and Inf: stop with an error, propagate as the arithmetic does, or ignore (drop and count).",
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, help="Worker threads [default: all processors]; changes no digit."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print strict JSON to stdout and nothing else.")]

@@ -1,0 +1,158 @@
+"""What ``fp4sim quantize`` and ``fp4sim dequantize`` do: checkpoints in, packed checkpoints out, and back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from fp4sim.commands.compare import Settings, skip_reason
+from fp4sim.commands.packed_file import METADATA_KEY, PARTS, PackedFile, load_packed, save_packed
+from fp4sim.errors import NothingComparedError, UsageError
+from fp4sim.io.arrays_out import ARRAY_SUFFIXES, write_arrays
+from fp4sim.io.files import shown
+from fp4sim.packing import quantize_tensor
+from fp4sim.quantizer import check_available
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from fp4sim.io.source import Source, Tensor
+    from fp4sim.packed import PackedTensor
+    from fp4sim.spec import Spec
+
+OutputDtype = Literal["float32", "bfloat16", "float16", "float64"]
+Progress = "Callable[[str, int], None]"
+
+
+@dataclass(frozen=True)
+class PackSummary:
+    """What was written: tensors quantized and copied, bytes of the tensors read and of the file."""
+
+    quantized: int
+    copied: int
+    bytes_in: int
+    bytes_out: int
+    bits_per_element: float | None = None  # of the quantized tensors, all scales counted
+
+
+def pack_source(
+    source: Source,
+    tensors: Sequence[Tensor],
+    spec: Spec,
+    out: str | os.PathLike[str],
+    settings: Settings | None = None,
+) -> PackSummary:
+    """Quantize the float tensors with at least 2 axes among ``tensors`` and copy the source's others unchanged.
+
+    Raises UsageError for keys that collide, a source that is packed already and a spec that needs arguments;
+    NothingComparedError where nothing would be quantized; UnreadableError for damaged data, NaN or Inf.
+    """
+    settings = settings or Settings()
+    check_target(out, source.label, (".safetensors",))
+    check_available(spec)
+    metadata: dict[str, str] = dict(getattr(source, "metadata", {}))
+    if METADATA_KEY in metadata:
+        raise UsageError(f"{source.label} is packed already; fp4sim dequantize it first")
+    if spec.tensor_scale.mode == "given":
+        raise UsageError(f"{spec.short}: ts:given needs a scale for every tensor; use fp4sim.quantize in Python")
+    chosen = {id(tensor) for tensor in tensors if not skip_reason(tensor)}
+    packed: dict[str, PackedTensor] = {}
+    copied: dict[str, NDArray[Any]] = {}
+    everything = source.tensors()
+    _check_names(everything, chosen)
+    if not chosen:
+        raise NothingComparedError(_nothing(source, tensors))
+    for tensor in everything:
+        if id(tensor) in chosen:
+            packed[tensor.info.name] = quantize_tensor(
+                tensor,
+                spec,
+                axis=settings.axis,
+                seed=settings.seed,
+                nonfinite=settings.nonfinite,
+                threads=settings.threads,
+            )
+        else:
+            copied[tensor.info.name] = tensor.read_all()
+    save_packed(out, packed, copied, metadata)
+    return _summary(everything, packed, out)
+
+
+def _nothing(source: Source, tensors: Sequence[Tensor]) -> str:
+    if not tensors:
+        return f"nothing to quantize in {source.label}: no tensor is there or matches --include/--exclude"
+    first = tensors[0]
+    return (
+        f"nothing to quantize in {source.label}: no float tensor with at least 2 axes"
+        f" (the first, '{shown(first.info.name)}': {skip_reason(first)})"
+    )
+
+
+def _check_names(tensors: Sequence[Tensor], chosen: set[int]) -> None:
+    """Find colliding keys before the work."""
+    keys: set[str] = set()
+    for tensor in tensors:
+        name = tensor.info.name
+        for key in [f"{name}.{part}" for part in PARTS] if id(tensor) in chosen else [name]:
+            if key in keys:
+                raise UsageError(f"the key '{shown(key, 80)}' would be written twice: rename one of its tensors")
+            keys.add(key)
+
+
+def _summary(tensors: Sequence[Tensor], packed: dict[str, PackedTensor], out: str | os.PathLike[str]) -> PackSummary:
+    from fp4sim.io.dtypes import BY_NAME
+
+    elements = sum(one.geometry.rows * one.geometry.length for one in packed.values())
+    stored = sum(getattr(one, part).nbytes for one in packed.values() for part in PARTS)
+    return PackSummary(
+        quantized=len(packed),
+        copied=len(tensors) - len(packed),
+        bytes_in=sum(tensor.info.size * BY_NAME[tensor.info.dtype].bits for tensor in tensors) // 8,
+        bytes_out=os.stat(out).st_size,
+        bits_per_element=8 * stored / elements,
+    )
+
+
+def unpack_file(
+    path: str | os.PathLike[str], out: str | os.PathLike[str], dtype: OutputDtype = "float32"
+) -> PackSummary:
+    """Write the values of a packed file under the tensors' own names; what was copied stays as it is.
+
+    ``out`` ends in .safetensors, .npz, or .npy for a single tensor. Raises UnreadableError for a file that
+    fp4sim quantize did not write, UsageError for an output that does not fit.
+    """
+    check_target(out, path, (".safetensors", *ARRAY_SUFFIXES))
+    with PackedFile(path) as file:
+        copied = {name: tensor.read_all() for name, tensor in file.copied.items()}
+        values = {name: file.packed(name).dequantize(dtype) for name in file.entries}
+        if not values:
+            raise NothingComparedError(f"nothing to dequantize in {file.label}: it holds no packed tensor")
+        write_arrays(out, {**values, **copied}, file.metadata)
+    return PackSummary(len(values), len(copied), os.stat(path).st_size, os.stat(out).st_size)
+
+
+def check_target(
+    out: str | os.PathLike[str], source: str | os.PathLike[str], suffixes: Sequence[str]
+) -> None:
+    """Refuse an output of another suffix, without a folder, or that would overwrite its own input."""
+    target, origin = Path(out), Path(source)
+    where = f"cannot write {shown(str(target))}"
+    if target.suffix.lower() not in suffixes:
+        raise UsageError(f"{where}: the suffix is {' or '.join(suffixes)}")
+    if not target.parent.is_dir():
+        raise UsageError(f"{where}: the folder does not exist; create it first")
+    if not target.exists() or not origin.exists():
+        return
+    if target.samefile(origin):
+        raise UsageError(f"{where}: it is the input")
+    sharded = origin.is_dir() or origin.name.lower().endswith(".index.json")
+    if sharded and target.parent.samefile(origin if origin.is_dir() else origin.parent):
+        raise UsageError(f"{where}: it lies among the input's own shards")
+
+
+__all__ = ["PackSummary", "check_target", "load_packed", "pack_source", "save_packed", "unpack_file"]

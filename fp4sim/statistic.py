@@ -1,0 +1,97 @@
+"""Stage 1: the block statistic. One pass gives every block's amax, and from it what is wider than a cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from fp4sim.errors import UnreadableError
+from fp4sim.parallel import map_ordered
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fp4sim.geometry import Cell, Geometry
+    from fp4sim.kernels.interface import Kernels
+    from fp4sim.panels import Panels
+
+Nonfinite = Literal["error", "propagate", "ignore"]
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """What stage 1 found.
+
+    ``amax``: of the tensor. ``row_amax``: (rows,), empty where blocks span rows. ``nonfinite``: how many elements are not
+    finite. ``maxima``: every block's amax in ``geometry``'s block matrix, kept for tensors in memory, else None.
+    """
+
+    amax: np.float32
+    row_amax: NDArray[np.float32]
+    nonfinite: int
+    geometry: Geometry
+    maxima: NDArray[np.float32] | None = None
+
+    def block_amax(self, geometry: Geometry, cell: Cell) -> NDArray[np.float32] | None:
+        """The block maxima of a cell, if this statistic kept them for this geometry."""
+        if self.maxima is None or geometry != self.geometry:
+            return None
+        return np.ascontiguousarray(self.maxima[geometry.blocks_of(cell)])
+
+
+@lru_cache(maxsize=1)
+def default_kernels() -> Kernels:
+    """The compiled CPU backend."""
+    from fp4sim.kernels.cpu.kernels import CpuKernels
+
+    return CpuKernels
+
+
+def measure(
+    panels: Panels, geometry: Geometry, nonfinite: Nonfinite, threads: int, kernels: Kernels | None = None
+) -> Statistic:
+    """Stage 1 over every cell. Raises UnreadableError at the first NaN or Inf under ``nonfinite="error"``."""
+    run = kernels or default_kernels()
+    tiled = geometry.block.kind == "tile"
+    by_row = not tiled or geometry.block.rows == 1
+
+    def largest(cell: Cell) -> tuple[Cell, NDArray[np.float32], int]:
+        panel = panels.load(geometry, cell)
+        tile = geometry.tile(cell) if tiled else (1, panel.shape[1])
+        amax = run.block_amax(panel, tile)
+        if np.isfinite(amax).all():
+            return cell, amax, 0
+        bad = ~np.isfinite(panel)
+        if nonfinite == "error":
+            index = geometry.index_of(cell, int(np.flatnonzero(bad)[0]))
+            raise nonfinite_error(panels.tensor.info.name, index, panel[bad][0])
+        if nonfinite == "ignore":
+            amax = run.block_amax(np.where(bad, np.float32(0), panel), tile)
+        return cell, amax, int(bad.sum())
+
+    rows = np.zeros(geometry.rows if by_row else 0, np.float32)
+    maxima = np.zeros(geometry.block_matrix, np.float32) if tiled and panels.resident else None
+    amax, count = np.float32(0), 0
+    for cell, blocks, bad in map_ordered(largest, geometry.pieces, threads):
+        if maxima is not None:
+            maxima[geometry.blocks_of(cell)] = blocks
+        if by_row:
+            target = rows[cell.row0 : cell.row0 + cell.rows]
+            np.maximum(target, blocks.max(axis=1), out=target)  # keeps NaN
+        amax = np.maximum(amax, blocks.max())
+        count += bad
+    return Statistic(amax, rows, count, geometry, maxima)
+
+
+def nonfinite_error(name: str, index: tuple[int, ...], value: np.float32) -> UnreadableError:
+    """The error for data that has no finite answer."""
+    from fp4sim.io.files import shown
+
+    place = ", ".join(map(str, index))
+    return UnreadableError(
+        f"tensor '{shown(name)}' holds {value} at [{place}]: clean the data, or choose nonfinite='ignore' (dropped and"
+        " counted) or 'propagate' (the dialect's bits)"
+    )
