@@ -35,7 +35,7 @@ def compare(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SOURCE]...",
+            metavar="SOURCE",
             help="Files, folders of .safetensors, or synthetic[:NAME...]; none: the synthetic suite.",
         ),
     ] = None,
@@ -57,9 +57,13 @@ def compare(
     threads: Threads = None,
     sort: Annotated[
         str,
-        typer.Option(metavar="METRIC", help=f"Show tensors worst first by this metric of the first format: {_METRIC_NAMES}."),
+        typer.Option(
+            metavar="METRIC", help=f"Show tensors worst first by this metric of the first format: {_METRIC_NAMES}."
+        ),
     ] = "snr_db",
-    top: Annotated[int, typer.Option(min=0, help="Show this many tensors; 0: all. Files always hold all.")] = 20,
+    top: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Show this many tensors; 0: all. Files always hold all.")
+    ] = 20,
     metrics: Annotated[
         str | None, typer.Option(metavar="NAMES", help="Columns to show, separated by commas; names as for --sort.")
     ] = None,

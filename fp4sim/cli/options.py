@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 
-class OnNonfinite(str, Enum):
+class OnNonfinite(StrEnum):
     """What to do with NaN and Inf."""
 
     error = "error"
@@ -28,8 +28,8 @@ InputDtype = Annotated[
     str | None,
     typer.Option("--dtype", metavar="DTYPE", help="Read raw integers as this type, e.g. uint16 as bfloat16."),
 ]
-Axis = Annotated[int, typer.Option("--axis", help="The axis along which blocks run.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Key of the random bits of stochastic rounding.")]
+Axis = Annotated[int, typer.Option("--axis", metavar="N", help="The axis along which blocks run.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Key of the random bits of stochastic rounding.")]
 Nonfinite = Annotated[
     OnNonfinite,
     typer.Option(
@@ -39,6 +39,6 @@ Nonfinite = Annotated[
 ]
 Threads = Annotated[
     int | None,
-    typer.Option("--threads", min=1, help="Worker threads [default: all processors]; changes no digit."),
+    typer.Option("--threads", min=1, metavar="N", help="Worker threads; changes no digit.  [default: all processors]"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print strict JSON to stdout and nothing else.")]

@@ -25,9 +25,6 @@ class Threshold:
     sign: str
     value: float
 
-    def __str__(self) -> str:
-        return f"{self.metric} {self.sign} {self.value:g}"
-
     @classmethod
     def parse(cls, text: str) -> Threshold:
         """Read ``METRIC<VALUE`` or ``METRIC>VALUE``. Raises UsageError."""
@@ -58,8 +55,10 @@ class Threshold:
 
 def failures(result: CompareResult, thresholds: Sequence[Threshold]) -> Iterator[str]:
     """One line for every format and threshold that its total crosses."""
+    from fp4sim.report.cells import count_of
+
     for threshold in thresholds:
         for info, total in zip(result.formats, result.totals, strict=True):
             problem = threshold.failure(total.metrics)
             if problem:
-                yield f"{info.short}: {problem} (total of {len(result.tensors)} tensors, --fail-on '{threshold}')"
+                yield f"{info.short}: {problem} over {count_of(len(result.tensors), 'tensor')}"

@@ -6,27 +6,34 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from fp4sim.commands.compare import Settings, skip_reason
 from fp4sim.commands.packed_file import METADATA_KEY, PARTS, PackedFile, load_packed, save_packed
+from fp4sim.commands.write_arrays import ARRAY_SUFFIXES, write_arrays
 from fp4sim.errors import NothingComparedError, UsageError
-from fp4sim.io.arrays_out import ARRAY_SUFFIXES, write_arrays
+from fp4sim.io.dtypes import BY_NAME
 from fp4sim.io.files import shown
+from fp4sim.io.source import open_source
+from fp4sim.io.source import select as choose
 from fp4sim.packing import quantize_tensor
 from fp4sim.quantizer import check_available
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
     from fp4sim.io.source import Source, Tensor
     from fp4sim.packed import PackedTensor
     from fp4sim.spec import Spec
 
 OutputDtype = Literal["float32", "bfloat16", "float16", "float64"]
-Progress = "Callable[[str, int], None]"
+
+
+@dataclass(frozen=True)
+class Select:
+    """Which tensors of a source to quantize, by globs, and how raw integers in it are read."""
+
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    dtype: str | None = None
 
 
 @dataclass(frozen=True)
@@ -41,46 +48,48 @@ class PackSummary:
 
 
 def pack_source(
-    source: Source,
-    tensors: Sequence[Tensor],
-    spec: Spec,
+    path: str | os.PathLike[str],
     out: str | os.PathLike[str],
+    spec: Spec,
     settings: Settings | None = None,
+    *,
+    select: Select | None = None,
 ) -> PackSummary:
-    """Quantize the float tensors with at least 2 axes among ``tensors`` and copy the source's others unchanged.
+    """Quantize the selected float tensors with at least 2 axes and copy all others unchanged.
 
     Raises UsageError for keys that collide, a source that is packed already and a spec that needs arguments;
     NothingComparedError where nothing would be quantized; UnreadableError for damaged data, NaN or Inf.
     """
-    settings = settings or Settings()
-    check_target(out, source.label, (".safetensors",))
+    select, settings = select or Select(), settings or Settings()
+    check_target(out, path, (".safetensors",))
     check_available(spec)
-    metadata: dict[str, str] = dict(getattr(source, "metadata", {}))
-    if METADATA_KEY in metadata:
-        raise UsageError(f"{source.label} is packed already; fp4sim dequantize it first")
     if spec.tensor_scale.mode == "given":
         raise UsageError(f"{spec.short}: ts:given needs a scale for every tensor; use fp4sim.quantize in Python")
-    chosen = {id(tensor) for tensor in tensors if not skip_reason(tensor)}
-    packed: dict[str, PackedTensor] = {}
-    copied: dict[str, NDArray[Any]] = {}
-    everything = source.tensors()
-    _check_names(everything, chosen)
-    if not chosen:
-        raise NothingComparedError(_nothing(source, tensors))
-    for tensor in everything:
-        if id(tensor) in chosen:
-            packed[tensor.info.name] = quantize_tensor(
-                tensor,
-                spec,
-                axis=settings.axis,
-                seed=settings.seed,
-                nonfinite=settings.nonfinite,
-                threads=settings.threads,
-            )
-        else:
-            copied[tensor.info.name] = tensor.read_all()
-    save_packed(out, packed, copied, metadata)
-    return _summary(everything, packed, out)
+    with open_source(path, dtype=select.dtype) as source:
+        metadata: dict[str, str] = dict(getattr(source, "metadata", {}))
+        if METADATA_KEY in metadata:
+            raise UsageError(f"{source.label} is packed already; fp4sim dequantize it first")
+        everything = source.tensors()
+        selected = choose(everything, select.include, select.exclude)
+        chosen = {id(tensor) for tensor in selected if not skip_reason(tensor)}
+        _check_names(everything, chosen)
+        if not chosen:
+            raise NothingComparedError(_nothing(source, selected))
+        packed = {t.info.name: _quantize(t, spec, settings) for t in everything if id(t) in chosen}
+        copied = {tensor.info.name: tensor.read_all() for tensor in everything if id(tensor) not in chosen}
+        save_packed(out, packed, copied, metadata)
+        return _summary(everything, packed, out)
+
+
+def _quantize(tensor: Tensor, spec: Spec, settings: Settings) -> PackedTensor:
+    return quantize_tensor(
+        tensor,
+        spec,
+        axis=settings.axis,
+        seed=settings.seed,
+        nonfinite=settings.nonfinite,
+        threads=settings.threads,
+    )
 
 
 def _nothing(source: Source, tensors: Sequence[Tensor]) -> str:
@@ -105,8 +114,6 @@ def _check_names(tensors: Sequence[Tensor], chosen: set[int]) -> None:
 
 
 def _summary(tensors: Sequence[Tensor], packed: dict[str, PackedTensor], out: str | os.PathLike[str]) -> PackSummary:
-    from fp4sim.io.dtypes import BY_NAME
-
     elements = sum(one.geometry.rows * one.geometry.length for one in packed.values())
     stored = sum(getattr(one, part).nbytes for one in packed.values() for part in PARTS)
     return PackSummary(
@@ -126,7 +133,7 @@ def unpack_file(
     ``out`` ends in .safetensors, .npz, or .npy for a single tensor. Raises UnreadableError for a file that
     fp4sim quantize did not write, UsageError for an output that does not fit.
     """
-    check_target(out, path, (".safetensors", *ARRAY_SUFFIXES))
+    check_target(out, path, ARRAY_SUFFIXES)
     with PackedFile(path) as file:
         copied = {name: tensor.read_all() for name, tensor in file.copied.items()}
         values = {name: file.packed(name).dequantize(dtype) for name in file.entries}
@@ -136,9 +143,7 @@ def unpack_file(
     return PackSummary(len(values), len(copied), os.stat(path).st_size, os.stat(out).st_size)
 
 
-def check_target(
-    out: str | os.PathLike[str], source: str | os.PathLike[str], suffixes: Sequence[str]
-) -> None:
+def check_target(out: str | os.PathLike[str], source: str | os.PathLike[str], suffixes: Sequence[str]) -> None:
     """Refuse an output of another suffix, without a folder, or that would overwrite its own input."""
     target, origin = Path(out), Path(source)
     where = f"cannot write {shown(str(target))}"
@@ -155,4 +160,4 @@ def check_target(
         raise UsageError(f"{where}: it lies among the input's own shards")
 
 
-__all__ = ["PackSummary", "check_target", "load_packed", "pack_source", "save_packed", "unpack_file"]
+__all__ = ["PackSummary", "Select", "check_target", "load_packed", "pack_source", "save_packed", "unpack_file"]

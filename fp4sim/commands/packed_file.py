@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import fp4sim
 from fp4sim.errors import UnreadableError, UsageError
@@ -161,7 +161,9 @@ class PackedFile:
         shape, axis, dtype = fields.get("shape"), fields.get("axis"), fields.get("dtype")
         seed, nonfinite = fields.get("seed"), fields.get("nonfinite", 0)
         if not isinstance(shape, list) or not 0 < len(shape) <= _MAX_RANK or not all(_natural(n) and n for n in shape):
-            raise UnreadableError(f"{where}: shape {_quoted(shape)} is not a list of 1 to {_MAX_RANK} positive integers")
+            raise UnreadableError(
+                f"{where}: shape {_quoted(shape)} is not a list of 1 to {_MAX_RANK} positive integers"
+            )
         if math.prod(shape) > _MAX_ELEMENTS:
             raise UnreadableError(f"{where}: shape {_quoted(shape)} is too large to exist")
         if not _natural(axis) or axis >= len(shape):
@@ -169,7 +171,9 @@ class PackedFile:
         if not isinstance(dtype, str) or not is_float(dtype):
             raise UnreadableError(f"{where}: dtype {_quoted(dtype)} is not a float type")
         if (seed is not None and not _natural(seed)) or not _natural(nonfinite):
-            raise UnreadableError(f"{where}: seed {_quoted(seed)} or nonfinite {_quoted(nonfinite)} is not a natural number")
+            raise UnreadableError(
+                f"{where}: seed {_quoted(seed)} or nonfinite {_quoted(nonfinite)} is not a natural number"
+            )
         entry = Entry(self._spec(where, fields.get("spec")), tuple(shape), axis, dtype, seed, nonfinite)
         self._check_parts(name, entry)
         return entry
@@ -218,7 +222,9 @@ class PackedFile:
         if scale is not None and scale.bits < scale.bits_stored and (parts["block_scale"] >> scale.bits).any():
             raise UnreadableError(f"{self._where(name)}: block_scale holds codes that {scale} does not have")
         return PackedTensor(
-            **parts,
+            packed=parts["packed"],
+            block_scale=parts["block_scale"],
+            tensor_scale=parts["tensor_scale"],
             shape=entry.shape,
             axis=entry.axis,
             spec=entry.spec,
@@ -231,7 +237,7 @@ class PackedFile:
         return f"{self.label}: packed tensor '{shown(name, 80)}'"
 
 
-def _natural(value: object) -> bool:
+def _natural(value: object) -> TypeGuard[int]:
     return type(value) is int and 0 <= value < 1 << 63  # bool is a subclass of int
 
 

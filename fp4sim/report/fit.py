@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _GAPS = (2, 1)
-_SPEC_PARTS = re.compile(r"[@+/:]?[^@+/:]*")
+_PARTS = re.compile(r"[@+/: ]?[^@+/: ]*")
 
 
 @dataclass(frozen=True)
@@ -105,11 +105,11 @@ def _cut(cell: Text, width: int) -> Text:
 
 
 def _fold(cell: Text, width: int) -> Text:
-    """The cell with line breaks before the parts of a spec, where it is too wide for one line."""
+    """The cell with line breaks before words and the parts of a spec, where it is too wide for one line."""
     if cell.cell_len <= width:
         return cell
     lines = [""]
-    for part in _SPEC_PARTS.findall(cell.plain):
+    for part in _PARTS.findall(cell.plain):
         if lines[-1] and len(lines[-1]) + len(part) > width:
             lines.append(" ")
         lines[-1] += part

@@ -30,12 +30,13 @@ if TYPE_CHECKING:
 
     from fp4sim.report.model import CompareResult
 
-_CAPTION = "relMSE = Σ(x̂−x)²/Σx²; totals: ratios of sums, medians: over tensors; * best"
+_CAPTION = "e = x̂−x; relMSE = Σe²/Σx²; max |e|/block amax; medians are over tensors; * best"
 _NAME_LIMIT = 400  # beyond any terminal; keeps a 10 kB name from being measured character by character
 _SKIPPED_SHOWN = 5
 _BEST = "bold green"
 # What a narrow terminal leaves out first: the highest number. SNR says what effective bits say, the legend has the bits.
 _DROP = {"effective_bits": 9, "bits": 8, "alignment": 7, "scale_lost": 6, "cosine": 5, "max_error": 4, "flushed": 3}
+_HEADS = {"max_error": "max /amax"}  # narrower: the caption says of what
 _SHORT_DTYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16", "float64": "fp64"}
 
 
@@ -69,7 +70,7 @@ def _best(text: str, is_best: bool) -> Text:
 
 def _head(metric: str) -> str:
     """Two lines: the name, and its unit or second word with the arrow."""
-    first, _, second = METRICS[metric].head.partition(" ")
+    first, _, second = _HEADS.get(metric, METRICS[metric].head).partition(" ")
     arrow = METRICS[metric].arrow
     return f"{first} \n{second}{arrow and ' ' + arrow} " if second else f"{first} \n{arrow} "
 
@@ -119,8 +120,8 @@ def _print_tensors(console: Console, result: CompareResult, view: View) -> None:
         best = best_rows(view.sort, tensor.results)
         formats += [_best(info.short, i in best) for i, info in enumerate(result.formats)]
     columns = [
-        Column("tensor", names, numeric=False, least=20, cut=True),
-        Column("shape", shapes, numeric=False, least=9, cut=True, drop=8),
+        Column("tensor", names, numeric=False, least=2 * console.width // 5, cut=True),
+        Column("shape", shapes, numeric=False, least=9, cut=True, drop=7),
         Column("dtype", dtypes, numeric=False, drop=10),
         Column("format", formats, numeric=False, least=14),
     ]
@@ -139,19 +140,26 @@ def _print_tensors(console: Console, result: CompareResult, view: View) -> None:
 
 def _print_dropped(console: Console, dropped: Sequence[str]) -> None:
     if dropped:
-        console.print(Text(f"Too narrow for: {', '.join(dropped)} (choose with --metrics)", style="dim"))
+        console.print(Text(f"No room for: {', '.join(dropped)} (choose with --metrics)", style="dim"))
 
 
 def _print_skipped(console: Console, result: CompareResult) -> None:
+    """One line a reason, with the first names."""
     if not result.skipped:
         return
+    names: dict[str, list[str]] = {}
+    for one in result.skipped:
+        names.setdefault(safe_name(one.reason, _NAME_LIMIT), []).append(one.name)
     console.print()
     console.print(Text(f"Skipped {count_of(len(result.skipped), 'tensor')}:"))
-    for one in result.skipped[:_SKIPPED_SHOWN]:
-        console.print(Text(f"  {safe_name(one.name, 60)}: {safe_name(one.reason)}", style="dim"))
-    more = len(result.skipped) - _SKIPPED_SHOWN
+    for reason, group in list(names.items())[:_SKIPPED_SHOWN]:
+        some = ", ".join(safe_name(name, 60) for name in group[:_SKIPPED_SHOWN])
+        line = Text(f"  {len(group):,} of {reason}: {some}{', …' if len(group) > _SKIPPED_SHOWN else ''}", style="dim")
+        line.truncate(console.width, overflow="ellipsis")
+        console.print(line)
+    more = len(names) - _SKIPPED_SHOWN
     if more > 0:
-        console.print(Text(f"  and {more:,} more", style="dim"))
+        console.print(Text(f"  and for {more:,} more reasons", style="dim"))
 
 
 def _print_legend(console: Console, result: CompareResult) -> None:

@@ -26,6 +26,11 @@ def kernel(function: F) -> F:
         return cast("F", njit(nogil=True, error_model="numpy")(function))
 
 
+def inlined(function: F) -> F:
+    """A helper that is inlined into the kernels of its own file."""
+    return cast("F", njit(inline="always")(function))
+
+
 @intrinsic
 def bits_of(_context: Any, _value: Any) -> Any:
     """The bits of a float32 as int32."""

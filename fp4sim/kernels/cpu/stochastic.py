@@ -11,9 +11,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
 
-from fp4sim.kernels.cpu.jit import bits_of, float_of, kernel
+from fp4sim.kernels.cpu.jit import bits_of, float_of, inlined, kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,14 +42,14 @@ def encode_stochastic(
     _round_kernel(cast.fmt)(x, factor, *tile, cast.divides, cast.random_bits, key, origin, out)
 
 
-@njit(inline="always")
+@inlined
 def _round(a: Any, b: Any, c: Any, d: Any, key0: Any, key1: Any) -> Any:
     product0 = (a & _LOW) * _M0
     product1 = (c & _LOW) * _M1
     return (product1 >> _32) ^ b ^ key0, product1 & _LOW, (product0 >> _32) ^ d ^ key1, product0 & _LOW
 
 
-@njit(inline="always")
+@inlined
 def _philox(counter: Any, k0: Any, k1: Any, name: Any, draw: Any) -> Any:
     """Ten rounds, unrolled by hand: as a loop the surrounding loop over counters is not vectorized."""
     a, b, c, d = counter & _LOW, counter >> _32, name, draw

@@ -90,7 +90,8 @@ def _round(
         with np.errstate(invalid="ignore"):
             up = np.floor(np.ldexp(fraction, random_bits)) + random >= 2.0**random_bits
     elif rounding is Rounding.RN:
-        up = (fraction > 0.5) | ((fraction == 0.5) & (lower % 2 == 1))
+        with np.errstate(invalid="ignore"):
+            up = (fraction > 0.5) | ((fraction == 0.5) & (lower % 2 == 1))
     elif rounding is Rounding.RNA:
         up = fraction >= 0.5
     elif rounding is Rounding.RNZ:
