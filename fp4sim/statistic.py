@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -58,32 +59,52 @@ def measure(
     tiled = geometry.block.kind == "tile"
     by_row = not tiled or geometry.block.rows == 1
 
-    def largest(cell: Cell) -> tuple[Cell, NDArray[np.float32], int]:
+    maxima = np.empty(geometry.block_matrix, np.float32) if tiled and panels.resident else None
+    rows = np.zeros(geometry.rows if by_row else 0, np.float32)
+
+    def largest(cell: Cell) -> tuple[np.float32, int]:
         panel = panels.load(geometry, cell)
         tile = geometry.tile(cell) if tiled else (1, panel.shape[1])
-        amax = run.block_amax(panel, tile)
-        if np.isfinite(amax).all():
-            return cell, amax, 0
-        bad = ~np.isfinite(panel)
-        if nonfinite == "error":
-            index = geometry.index_of(cell, int(np.flatnonzero(bad)[0]))
-            raise nonfinite_error(panels.tensor.info.name, index, panel[bad][0])
-        if nonfinite == "ignore":
-            amax = run.block_amax(np.where(bad, np.float32(0), panel), tile)
-        return cell, amax, int(bad.sum())
-
-    rows = np.zeros(geometry.rows if by_row else 0, np.float32)
-    maxima = np.zeros(geometry.block_matrix, np.float32) if tiled and panels.resident else None
-    amax, count = np.float32(0), 0
-    for cell, blocks, bad in map_ordered(largest, geometry.pieces, threads):
-        if maxima is not None:
-            maxima[geometry.blocks_of(cell)] = blocks
+        out = None if maxima is None else maxima[geometry.blocks_of(cell)]
+        blocks = run.block_amax(panel, tile, out)
+        most, bad = blocks.max(), 0
+        if not np.isfinite(most):
+            blocks, bad = _nonfinite(panels, geometry, cell, panel, tile, nonfinite)
+            most = blocks.max()
+            if out is not None:
+                out[...] = blocks
         if by_row:
             target = rows[cell.row0 : cell.row0 + cell.rows]
-            np.maximum(target, blocks.max(axis=1), out=target)  # keeps NaN
-        amax = np.maximum(amax, blocks.max())
+            if cell.cols == geometry.length:
+                blocks.max(axis=1, out=target)
+            else:
+                with merging:
+                    np.maximum(target, blocks.max(axis=1), out=target)  # keeps NaN
+        return most, bad
+
+    merging = Lock()
+    amax, count = np.float32(0), 0
+    for most, bad in map_ordered(largest, geometry.pieces, threads):
+        amax = np.maximum(amax, most)
         count += bad
     return Statistic(amax, rows, count, geometry, maxima)
+
+
+def _nonfinite(
+    panels: Panels,
+    geometry: Geometry,
+    cell: Cell,
+    panel: NDArray[np.float32],
+    tile: tuple[int, int],
+    nonfinite: Nonfinite,
+) -> tuple[NDArray[np.float32], int]:
+    """Block maxima of a cell with NaN or Inf under the caller's policy, and how many there are."""
+    bad = ~np.isfinite(panel)
+    if nonfinite == "error":
+        index = geometry.index_of(cell, int(np.flatnonzero(bad)[0]))
+        raise nonfinite_error(panels.tensor.info.name, index, panel[bad][0])
+    kept = np.where(bad, np.float32(0), panel) if nonfinite == "ignore" else panel
+    return default_kernels().block_amax(kept, tile), int(bad.sum())
 
 
 def nonfinite_error(name: str, index: tuple[int, ...], value: np.float32) -> UnreadableError:

@@ -122,6 +122,8 @@ def _tensor_scale_words(spec: Spec) -> str:
 
 def _step_words(step: Step) -> str:
     words = STEP_WORDS[step.name]
+    if step.name == "sr" and step.get("clip", False):
+        words = "elements rounded stochastically, not range-matched: what the scale rule clips is biased"
     settings = {parameter.name: parameter.default for parameter in STEP_ROWS[step.name].parameters}
     settings.update(step.parameters)
     named = [name if value is True else f"{name} {value}" for name, value in settings.items() if value is not False]

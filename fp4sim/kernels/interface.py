@@ -48,8 +48,10 @@ class ElementCast:
 class Kernels(Protocol):
     """One backend's primitives. Shapes: panel x is (rows, cols); ``tile`` = (block rows, block cols)."""
 
-    def block_amax(self, x: NDArray[np.float32], tile: tuple[int, int]) -> NDArray[np.float32]:
-        """Largest magnitude of each block, (rows/tile[0], cols/tile[1]); NaN if the block holds one."""
+    def block_amax(
+        self, x: NDArray[np.float32], tile: tuple[int, int], out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Largest magnitude of each block, (rows/tile[0], cols/tile[1]), into ``out`` if given; NaN if it holds one."""
 
     def cast(self, x: NDArray[np.float32], fmt: FloatFormat, rounding: Rounding) -> NDArray[np.unsignedinteger]:
         """Elementwise saturating cast (any shape) to codes; used for block scales."""

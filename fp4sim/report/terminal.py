@@ -154,7 +154,7 @@ def _print_skipped(console: Console, result: CompareResult) -> None:
     console.print(Text(f"Skipped {count_of(len(result.skipped), 'tensor')}:"))
     for reason, group in list(names.items())[:_SKIPPED_SHOWN]:
         some = ", ".join(safe_name(name, 60) for name in group[:_SKIPPED_SHOWN])
-        line = Text(f"  {len(group):,} of {reason}: {some}{', …' if len(group) > _SKIPPED_SHOWN else ''}", style="dim")
+        line = Text(f"  {reason} ({len(group):,}): {some}{', …' if len(group) > _SKIPPED_SHOWN else ''}", style="dim")
         line.truncate(console.width, overflow="ellipsis")
         console.print(line)
     more = len(names) - _SKIPPED_SHOWN

@@ -1,8 +1,13 @@
 """Deterministic encoding: nearest-even by integer arithmetic, every other mode by its threshold table.
 
-A positive float's bits are linear in the axis of codes between two powers of two, so nearest-even to a format with m
-mantissa bits is: subtract the difference of biases, add half (less one if the kept part is even), shift out 23-m bits.
-Below the target's smallest normal the quantum is constant, and adding 1.5 * 2^23 quanta lets the float adder round.
+Formats with few exponents take the shorter of two ways to nearest-even. The axis of codes is a concave function of the
+value, so it is the least of its linear pieces; each piece is rounded by the float adder (adding 1.5 * 2^23 leaves an
+integer in the low bits), and the least of the rounded pieces is the code, because rounding is monotone. Ties go to the
+even code as long as pieces start at even codes, which one mantissa bit ensures.
+
+For the others: a positive float's bits are linear in the axis of codes between two powers of two, so nearest-even to a
+format with m mantissa bits is: subtract the difference of biases, add half (less one if the kept part is even), shift out
+23-m bits. Below the target's smallest normal the quantum is constant, and the float adder rounds as above.
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
 
 LANES = 16
 SPAN = 256
+MOST_PIECES = 4
 
 
 def can_encode_nearest(cast: ElementCast, tile: tuple[int, int]) -> bool:
@@ -38,7 +44,9 @@ def encode_nearest_even(
 
     x and factor must be finite: a NaN would keep its sign.
     """
-    _nearest_kernel(fmt, packed=out.shape[1] < x.shape[1])(x, factor, *tile, out)
+    packed = out.shape[1] < x.shape[1]
+    build = _pieces_kernel if fmt.mantissa_bits >= 1 and _pieces(fmt) <= MOST_PIECES else _nearest_kernel
+    build(fmt, packed=packed)(x, factor, *tile, out)
 
 
 def encode_thresholds(
@@ -54,6 +62,53 @@ def encode_thresholds(
     negative = thresholds(fmt, cast.rounding, negative=True).view(np.int32)
     nan = fmt.nan_code if fmt.nan_code is not None else fmt.max_code
     _thresholds(x, factor, *tile, cast.divides, positive, negative, fmt.sign_mask, nan, out)
+
+
+def _pieces(fmt: FloatFormat) -> int:
+    """Linear pieces of the axis of codes: subnormals and the first binade share one."""
+    return max(1, (1 << fmt.exponent_bits) - 1)
+
+
+@lru_cache(maxsize=64)
+def _pieces_kernel(fmt: FloatFormat, *, packed: bool) -> Any:
+    """The kernel of a format with few linear pieces: slope and start of each are compiled in."""
+    pieces = _pieces(fmt)
+    quantum = 2.0 ** (1 - fmt.bias - fmt.mantissa_bits)
+    slopes = tuple(np.float32(1 / (quantum * 2.0**piece)) for piece in range(pieces))
+    starts = tuple(np.float32(piece << fmt.mantissa_bits) for piece in range(pieces))
+    magic = np.float32(1.5 * 2.0**23)
+    magic_bits = magic.view(np.int32)
+    largest = np.float32(fmt.max)
+    sign_shift, sign_mask = np.int32(31 - fmt.magnitude_bits), np.int32(fmt.sign_mask)
+
+    @kernel
+    def nearest(x: Any, factor: Any, rows: Any, cols: Any, out: Any) -> None:
+        codes = np.empty(16, np.uint8)
+        for row in range(x.shape[0]):
+            line, target, scales = x[row], out[row], factor[row // rows]
+            block, left = -1, 0
+            for group in range(line.size // 16):  # indexed so that numba sees non-negative offsets and vectorizes
+                if left == 0:
+                    block, left = block + 1, cols // 16
+                    scale = scales[block]
+                left -= 1
+                for j in range(16):
+                    z = line[group * 16 + j] * scale
+                    magnitude = abs(z)
+                    magnitude = magnitude if magnitude < largest else largest
+                    least = magnitude * slopes[0] + magic
+                    for piece in range(1, pieces):
+                        other = (magnitude * slopes[piece] + magic) + starts[piece]
+                        least = least if least < other else other
+                    codes[j] = np.uint8((bits_of(least) - magic_bits) | ((bits_of(z) >> sign_shift) & sign_mask))
+                if packed:
+                    for j in range(8):
+                        target[group * 8 + j] = codes[2 * j] | (codes[2 * j + 1] << np.uint8(4))
+                else:
+                    for j in range(16):
+                        target[group * 16 + j] = codes[j]
+
+    return nearest
 
 
 @lru_cache(maxsize=64)

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 UNIT = 2 * LANES
 
 
-def block_amax(x: NDArray[np.float32], tile: tuple[int, int]) -> NDArray[np.float32]:
+def block_amax(
+    x: NDArray[np.float32], tile: tuple[int, int], out: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
     """max |x| of each (rows, cols) tile; NaN if it holds one."""
     rows, cols = tile
     tiles = np.abs(x).reshape(x.shape[0] // rows, rows, x.shape[1] // cols, cols)
-    return np.asarray(tiles.max(axis=(1, 3)))
+    return np.asarray(tiles.max(axis=(1, 3), out=out))
 
 
 def expand(per_block: NDArray[np.generic], tile: tuple[int, int]) -> NDArray[np.generic]:
