@@ -55,7 +55,7 @@ def _mode_access() -> tuple[Any, Any]:
     word = ir.IntType(32) if _is_x86() else ir.IntType(64)
     name = "x86.sse.{}mxcsr" if _is_x86() else "aarch64.{}.fpcr"
 
-    @intrinsic
+    @intrinsic  # type: ignore[untyped-decorator]
     def read_word(_context: Any) -> Any:
         def build(_c: Any, builder: Any, _s: Any, _args: Any) -> Any:
             if not _is_x86():
@@ -69,7 +69,7 @@ def _mode_access() -> tuple[Any, Any]:
 
         return (types.uint32 if _is_x86() else types.uint64)(), build
 
-    @intrinsic
+    @intrinsic  # type: ignore[untyped-decorator]
     def write_word(_context: Any, value: Any) -> Any:
         def build(context: Any, builder: Any, _s: Any, args: Any) -> Any:
             if not _is_x86():
@@ -85,11 +85,11 @@ def _mode_access() -> tuple[Any, Any]:
 
         return types.void(types.uint32 if _is_x86() else types.uint64), build
 
-    @njit
+    @njit  # type: ignore[untyped-decorator]
     def read() -> Any:
         return read_word()
 
-    @njit
+    @njit  # type: ignore[untyped-decorator]
     def write(value: Any) -> None:
         write_word(value)
 

@@ -59,10 +59,10 @@ def from_torch(x: Any) -> NDArray[Any]:
         packed = x.contiguous().view(dtype=_torch().uint8).numpy()
         from fp4sim.kernels.reference.blocks import unpack
 
-        return unpack(packed).view(ml_dtypes.float4_e2m1fn)
+        return np.asarray(unpack(packed).view(ml_dtypes.float4_e2m1fn))
     if name == "bfloat16" or name.startswith("float8"):
         raw = x.contiguous().view(dtype=_torch().uint16 if name == "bfloat16" else _torch().uint8).numpy()
-        return raw.view(getattr(ml_dtypes, name))
+        return np.asarray(raw.view(getattr(ml_dtypes, name)))
     try:
         return np.asarray(x.numpy())
     except (TypeError, RuntimeError) as error:

@@ -49,9 +49,10 @@ def swizzle(scales: NDArray[np.uint8], layout: Layout) -> NDArray[np.uint8]:
     """Lay out a linear (rows, cols) matrix; returns the padded buffer with ``padded_shape``."""
     if scales.ndim != 2:
         raise UsageError(f"scales to lay out must be a matrix, not of shape {scales.shape}")
-    shape = padded_shape(*scales.shape, layout)
+    rows, cols = scales.shape
+    shape = padded_shape(rows, cols, layout)
     buffer = np.zeros(shape[0] * shape[1], scales.dtype)
-    buffer[offsets(*scales.shape, layout)] = scales
+    buffer[offsets(rows, cols, layout)] = scales
     return buffer.reshape(shape)
 
 

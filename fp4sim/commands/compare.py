@@ -189,14 +189,12 @@ def _measure_group(
             progress(panels.tensor.info.name, run.whole.rows * run.whole.cols * len(group))
     result = []
     for i, tree in enumerate(trees):
-        total, scales = tree.total(), counts[i]
+        total, counted = tree.total(), counts[i]
         assert total is not None
-        assert scales is not None
+        assert counted is not None
         if drop:
             total = _without_dropped(total, statistic.nonfinite)
-        elif statistic.nonfinite:
-            total = replace(total, nonfinite=0)
-        result.append(_Measured(total, _whole_tensor_scale(group[i], scales), worst[i][1]))
+        result.append(_Measured(total, _whole_tensor_scale(group[i], counted), worst[i][1]))
     return result
 
 

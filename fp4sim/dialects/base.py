@@ -44,9 +44,6 @@ class TensorFactors:
     decode: NDArray[np.float32]
     stored: NDArray[np.float32]
 
-    def __getitem__(self, index: object) -> TensorFactors:
-        return TensorFactors(self.encode[index], self.decode[index], self.stored[index])  # type: ignore[index]
-
 
 @dataclass(frozen=True)
 class BlockScales:

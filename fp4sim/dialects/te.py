@@ -33,10 +33,10 @@ class TransformerEngine(DefaultPolicy):
         """S_enc, S_dec and the stored decode multiplier fl(A / fl(F v)); 1 for an all-zero group."""
         amax = np.asarray(amax, np.float32)
         with np.errstate(all="ignore"):
-            encode = np.fmin(target.reach / amax, FLT_MAX)
+            encode = np.asarray(np.fmin(target.reach / amax, FLT_MAX), np.float32)
             encode = np.where((amax == 0) | (encode == 0), np.float32(1), encode)
             stored = np.where(amax == 0, np.float32(1), amax / target.reach)
-            return TensorFactors(encode, np.float32(1) / encode, stored)
+            return TensorFactors(encode, np.asarray(np.float32(1) / encode, np.float32), stored)
 
     def given_factors(self, target: Target, stored: NDArray[np.float32]) -> TensorFactors:
         """The caller's decode multiplier is S_dec, its reciprocal S_enc."""

@@ -60,8 +60,9 @@ class ScaleCounts:
         if fmt.bits > 8:
             zero = codes == 0
             below_normal = ~zero & (codes < 1 << fmt.mantissa_bits)
-            counts = (zero.sum(), (zero & (amax > 0)).sum(), below_normal.sum(), (codes == fmt.max_code).sum())
-            return cls(codes.size, *map(int, counts), np.zeros(0, np.int64))
+            lost, saturated = int((zero & (amax > 0)).sum()), int((codes == fmt.max_code).sum())
+            none = np.zeros(0, np.int64)
+            return cls(codes.size, int(zero.sum()), lost, int(below_normal.sum()), saturated, none)
         histogram = np.bincount(codes.ravel(), minlength=256)
         saturated = int(histogram[fmt.max_code])
         if not fmt.has_zero:

@@ -31,10 +31,11 @@ def cast_scale(x: NDArray[np.float32], fmt: FloatFormat, rounding: Rounding) -> 
 
 
 @kernel
-def _cast(bits: Any, mantissa: int, bias: int, largest: int, nan: int, mode: int, out: Any) -> None:
-    one, shift = np.int64(1), 23 - mantissa
+def _cast(bits: Any, mantissa: Any, bias: Any, largest: Any, nan: Any, mode: Any, out: Any) -> None:
+    one: Any = np.int64(1)
+    shift = 23 - mantissa
     for i in range(bits.size):
-        pattern = np.int64(bits[i])
+        pattern: Any = np.int64(bits[i])
         negative = pattern < 0
         magnitude = pattern & 0x7FFFFFFF
         if magnitude > 0x7F800000:

@@ -31,13 +31,13 @@ def inlined(function: F) -> F:
     return cast("F", njit(inline="always")(function))
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def bits_of(_context: Any, _value: Any) -> Any:
     """The bits of a float32 as int32."""
     return types.int32(types.float32), lambda _c, builder, _s, args: builder.bitcast(args[0], ir.IntType(32))
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def float_of(_context: Any, _value: Any) -> Any:
     """The float32 with the bits of an int32."""
     return types.float32(types.int32), lambda _c, builder, _s, args: builder.bitcast(args[0], ir.FloatType())

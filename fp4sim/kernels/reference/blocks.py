@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 UNIT = 2 * LANES
 
+Scalar = TypeVar("Scalar", bound=np.generic)
+
 
 def block_amax(
     x: NDArray[np.float32], tile: tuple[int, int], out: NDArray[np.float32] | None = None
@@ -26,7 +28,7 @@ def block_amax(
     return np.asarray(tiles.max(axis=(1, 3), out=out))
 
 
-def expand(per_block: NDArray[np.generic], tile: tuple[int, int]) -> NDArray[np.generic]:
+def expand(per_block: NDArray[Scalar], tile: tuple[int, int]) -> NDArray[Scalar]:
     """One value a block to one a element."""
     return per_block.repeat(tile[0], axis=0).repeat(tile[1], axis=1)
 

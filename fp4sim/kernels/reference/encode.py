@@ -54,7 +54,7 @@ def encode(
 def decode(codes: NDArray[np.unsignedinteger], fmt: FloatFormat) -> NDArray[np.float64]:
     """Values of codes, exact in float64, same shape."""
     if fmt.bits <= 16:
-        return fmt.values()[codes]
+        return np.asarray(fmt.values()[codes])
     return np.asarray(codes, np.uint32).view(np.float32).astype(np.float64)
 
 
