@@ -224,7 +224,7 @@ def test_a_list_is_split_at_commas_and_keeps_its_order():
     assert parse_list("mxfp4, nvfp4,,NVFP4@te ,nvfp4+sr") == expected
     assert parse_list(["mxfp4,nvfp4", "nvfp4+sr"]) == expected
     for empty in ["", " , ", [], [""]]:
-        with pytest.raises(SpecError, match="at least one, e.g. nvfp4,mxfp4"):
+        with pytest.raises(SpecError, match=r"at least one, e\.g\. nvfp4,mxfp4"):
             parse_list(empty)
 
 
@@ -278,7 +278,9 @@ def at_parts(draw, block):
     scale = draw(st.sampled_from(["e8m0"] if pow2 else [*FLOAT_SCALES, "bf16", "fp32"]))
     parts = [scale]
     if draw(st.booleans()):
-        parts.append(draw(st.sampled_from(["floor", "ceil", "rceil", "even", "log2"] if pow2 else ["rn", "up", "down"])))
+        parts.append(
+            draw(st.sampled_from(["floor", "ceil", "rceil", "even", "log2"] if pow2 else ["rn", "up", "down"]))
+        )
     if draw(st.booleans()):
         modes = ["ts:none", "ts:given"]
         if scale in FLOAT_SCALES:
@@ -340,7 +342,24 @@ def test_slugs_are_distinct_and_safe():
 # --- Nothing but a spec or a SpecError --------------------------------------------------------------------------------
 
 TOKENS = ["nvfp4", "mxfp4", "e2m1", "/16", "/16x16", "/row", "@e4m3", "@e8m0", "@ts:", "@ts:row", "@te", "@torchao:"]
-TOKENS += ["+sr", "+sr:bits=", "+rht:", "+4over6:mae", ":", "=", "@", "+", "/", "8", "1e-5", "-1", "nan", "\x00", "é", ","]
+TOKENS += [
+    "+sr",
+    "+sr:bits=",
+    "+rht:",
+    "+4over6:mae",
+    ":",
+    "=",
+    "@",
+    "+",
+    "/",
+    "8",
+    "1e-5",
+    "-1",
+    "nan",
+    "\x00",
+    "é",
+    ",",
+]
 
 
 @settings(max_examples=500, deadline=None)

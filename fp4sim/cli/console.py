@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -60,15 +61,17 @@ def emit_rich(draw: Callable[[Console], None]) -> None:
     """Draw on a console as wide as the terminal (COLUMNS, else 100 in a pipe) and write what comes out."""
     from rich.console import Console
 
-    width = _asked_width()
-    if width is None and not sys.stdout.isatty():
-        width = _PIPE_WIDTH
-    console = Console(width=width, markup=False, emoji=False, highlight=False)
+    terminal = sys.stdout.isatty()
+    width = _asked_width() or (None if terminal else _PIPE_WIDTH)
+    # drawn in memory, since rich has its own ideas of what to do when stdout fails
+    drawn = io.StringIO()
+    console = Console(
+        file=drawn, force_terminal=terminal or None, width=width, markup=False, emoji=False, highlight=False
+    )
     console.width = max(console.width, _LEAST_WIDTH)
-    with console.capture() as captured:
-        draw(console)
+    draw(console)
     # tables pad every line to their width; in a file that is dirt
-    emit("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+    emit("".join(f"{line.rstrip()}\n" for line in drawn.getvalue().splitlines()))
 
 
 def _asked_width() -> int | None:

@@ -33,9 +33,10 @@ def dequantize(
     from fp4sim.cli.console import emit
     from fp4sim.commands.pack import unpack_file
     from fp4sim.io.files import shown
+    from fp4sim.report.cells import count_of
 
     done = unpack_file(source, out, dtype.value)
     emit(
-        f"{done.quantized:,} tensors dequantized to {dtype.value}, {done.copied:,} copied\n"
+        f"{count_of(done.quantized, 'tensor')} dequantized to {dtype.value}, {done.copied:,} copied\n"
         f"{done.bytes_in:,} bytes in, {done.bytes_out:,} bytes in {shown(out)}\n"
     )

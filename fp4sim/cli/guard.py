@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,11 @@ def exit_code_of(run: Callable[[], Any]) -> int:
     except MemoryError:
         complain("error: out of memory; compare fewer tensors at once (--include) or use fewer --threads")
         return int(ExitCode.UNEXPECTED)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            return _unexpected(error)
+        complain("error: no space left on device")
+        return int(ExitCode.USAGE)
     except Exception as error:
         return _usage(error) if hasattr(error, "format_message") else _unexpected(error)
     if returned == ExitCode.INTERRUPTED:

@@ -31,11 +31,13 @@ def quantize(
     from fp4sim.commands.pack import Select, pack_source
     from fp4sim.grammar import parse
     from fp4sim.io.files import shown
+    from fp4sim.report.cells import count_of
 
     spec = parse(format)
     settings = Settings(axis, seed, nonfinite.value, threads)
     done = pack_source(source, out, spec, settings, select=Select(include or (), exclude or (), dtype))
+    tensors = count_of(done.quantized, "tensor")
     emit(
-        f"{done.quantized:,} tensors quantized to {spec.short} ({spec}) at {done.bits_per_element:.4g} bits per element,"
+        f"{tensors} quantized to {spec.short} ({spec}) at {done.bits_per_element:.4g} bits per element,"
         f" {done.copied:,} copied\n{done.bytes_in:,} bytes in, {done.bytes_out:,} bytes in {shown(out)}\n"
     )

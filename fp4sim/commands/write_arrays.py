@@ -34,7 +34,7 @@ def write_arrays(
         write_safetensors(path, arrays, metadata)
         return
     for name, array in arrays.items():
-        if not array.dtype.isbuiltin:
+        if array.dtype.isbuiltin != 1:  # ml_dtypes register theirs as 2
             raise UsageError(
                 f"tensor '{shown(name, 80)}': numpy files have no {array.dtype.name}; write .safetensors or another --dtype"
             )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from fp4sim.report.model import CompareResult
 
-_CAPTION = "e = x̂−x; relMSE = Σe²/Σx²; max |e|/block amax; medians are over tensors; * best"
+_CAPTION = "e = x̂−x; relMSE = Σe²/Σx²; max |e|/block amax"
 _NAME_LIMIT = 400  # beyond any terminal; keeps a 10 kB name from being measured character by character
 _SKIPPED_SHOWN = 5
 _BEST = "bold green"
@@ -100,7 +100,8 @@ def _print_totals(console: Console, result: CompareResult, view: View) -> None:
     console.print(Text(f"{count_of(len(result.tensors), 'tensor')}, {elements:,} elements", style="bold"))
     console.print()
     console.print(table)
-    console.print(Text(_CAPTION, style="dim"))
+    more = ("; medians are over tensors" if medians else "") + ("; * best" if len(result.formats) > 1 else "")
+    console.print(Text(_CAPTION + more, style="dim"))
     _print_dropped(console, dropped)
 
 

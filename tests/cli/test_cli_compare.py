@@ -18,10 +18,8 @@ def test_json_is_what_the_library_says(run_json, checkpoint, arrays):
     assert [info["short"] for info in data["formats"]] == ["nvfp4", "mxfp4@rceil"]
     assert {one["name"] for one in data["skipped"]} == {"norm", "ids"}
     direct = fp4sim.compare({name: arrays[name] for name in ("w.bf16", "w.fp32")}, "nvfp4,mxfp4@rceil").to_dict()
-    assert data["totals"] == json.loads(json.dumps(direct["totals"])) or {
-        tensor["name"] for tensor in data["tensors"]
-    } == {"w.bf16", "w.fp32"}
     found = {tensor["name"]: tensor["results"] for tensor in data["tensors"]}
+    assert set(found) == {"w.bf16", "w.fp32"}
     for tensor in direct["tensors"]:
         assert found[tensor["name"]] == tensor["results"]
 

@@ -75,7 +75,7 @@ def test_help(run, args):
 def test_help_documents_exit_codes(run):
     text = run("--help").stdout
     for code in (0, 1, 2, 3, 4, 5, 70, 130):
-        assert f"\n  {code:<4} " in text
+        assert f"\n    {code:<4} " in text
 
 
 def test_help_loads_nothing_heavy(process):

@@ -101,22 +101,30 @@ def _error_kernel(fmt: FloatFormat, *, divides: bool) -> Any:
         worst: Any,
         where: Any,
     ) -> None:
-        acc, count = np.zeros(8 * 16, np.float64), np.zeros(3 * 16, np.int32)
-        highest, value = np.zeros(16, np.float64), np.zeros(32, np.float32)
+        # Sums (0..127) and highest ratios (128..143) in one array: two would have to be proved disjoint for each short loop.
+        acc, count, value = np.zeros(144, np.float64), np.zeros(3 * 16, np.int32), np.zeros(32, np.float32)
         part = np.zeros((8, 32), np.float64)
         worst_row = -1
         for row in range(valid_rows):
             cell = row // cell_rows
             if row % cell_rows == 0:
-                acc[:] = 0.0
+                acc[:128] = 0.0
                 count[:] = 0
             line, line_codes = x[row], codes[row]
             scales, decodes, inverses = factor[row // rows], decode[row // rows], per_amax[row // rows]
-            highest[:] = -1.0
+            acc[128:144] = -1.0
+            block, left = 0, cols // 16  # of the unit's two halves; counted, because two divisions a unit are slow
             for unit in range((valid_cols + 31) // 32):
-                block0, block1 = unit * 32 // cols, (unit * 32 + 16) // cols
                 whole = unit * 32 + 32 <= valid_cols and cols % 16 == 0
                 if whole:
+                    block0 = block
+                    left -= 1
+                    if left == 0:
+                        block, left = block + 1, cols // 16
+                    block1 = block
+                    left -= 1
+                    if left == 0:
+                        block, left = block + 1, cols // 16
                     whole = decodes[block0] != 0.0 and decodes[block1] != 0.0
                 if whole:
                     s0, d0, i0 = scales[block0], decodes[block0], inverses[block0]
@@ -145,7 +153,7 @@ def _error_kernel(fmt: FloatFormat, *, divides: bool) -> Any:
                         acc[112 + j] += (q0 if v0 == 0.0 else 0.0) + (q1 if v1 == 0.0 else 0.0)
                         r0, r1 = abs(e0) * i0, abs(e1) * i1
                         r = r0 if r0 > r1 else r1
-                        highest[j] = r if r > highest[j] else highest[j]
+                        acc[128 + j] = r if r > acc[128 + j] else acc[128 + j]
                     for j in range(16):
                         f0, f1 = line[unit * 32 + j], line[unit * 32 + 16 + j]
                         z0 = abs(f0 / s0 if divides else f0 * s0)
@@ -180,15 +188,15 @@ def _error_kernel(fmt: FloatFormat, *, divides: bool) -> Any:
                             part[7, j] = e * e
                             count[32 + lane] += np.int32(xj != 0.0)
                         r = abs(e) * inverse
-                        highest[lane] = r if r > highest[lane] else highest[lane]
+                        acc[128 + lane] = r if r > acc[128 + lane] else acc[128 + lane]
                     for k in range(8):
                         for j in range(16):
                             acc[k * 16 + j] += part[k, j] + part[k, 16 + j]
             for j in range(16):
-                if highest[j] > worst[cell]:
-                    worst[cell], worst_row = highest[j], row
+                if acc[128 + j] > worst[cell]:
+                    worst[cell], worst_row = acc[128 + j], row
             if row + 1 == valid_rows or (row + 1) % cell_rows == 0:
-                sums[cell] = acc
+                sums[cell] = acc[:128]
                 counts[cell] = count
                 if worst[cell] >= 0.0:
                     # Look again at the one row that holds the worst element: which column was it?
