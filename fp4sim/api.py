@@ -112,11 +112,17 @@ def compare(
 
 
 def formats(name: str | None = None) -> dict[str, FloatFormat] | FloatFormat:
-    """Every named format of elements and scales, or the one asked for. Raises UsageError for an unknown name."""
+    """Every named format by name, or the one asked for. Raises UsageError for an unknown name.
+
+    A scale encoding that shares its name with an operand is listed as ``u<name>`` (unsigned): ``ue4m3``, ``ubf16`` …
+    """
     from fp4sim.formats import CASTS, ELEMENTS, SCALES, element_format, scale_format
 
     if name is None:
-        return {fmt.name: fmt for fmt in SCALES + CASTS + ELEMENTS}
+        named = {fmt.name: fmt for fmt in ELEMENTS + CASTS}
+        return named | {f"u{fmt.name}" if fmt.name in named else fmt.name: fmt for fmt in SCALES}
+    if name.startswith("u") and name[1:] in {fmt.name for fmt in CASTS}:
+        return scale_format(name[1:])
     try:
         return element_format(name)
     except UsageError:

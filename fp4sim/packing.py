@@ -83,13 +83,14 @@ class _Output:
         shape = geometry.block_shape if spec.scale is not None else (0,)
         self.block_scale = np.zeros(shape, scale_dtype)
         self._scale_matrix = self.block_scale.reshape(-1, max(1, shape[-1] if shape else 1))
-        self.tensor_scale = np.ones(self._tensor_scale_shape(), np.float32)
+        self.tensor_scale = np.ones(self._tensor_scale_shape(quantizer.given), np.float32)
 
-    def _tensor_scale_shape(self) -> tuple[int, ...]:
+    def _tensor_scale_shape(self, given: NDArray[np.float32] | None) -> tuple[int, ...]:
         mode = self.spec.tensor_scale.mode
         if mode == "blocks":
             return self.geometry.rows, -(-self.geometry.length // self.geometry.span)
-        return (self.geometry.rows,) if mode == "row" else ()
+        by_row = mode == "row" or (mode == "given" and given is not None and given.shape != ())
+        return (self.geometry.rows,) if by_row else ()
 
     def place_of(self, cell: Cell, panel: NDArray[np.float32]) -> NDArray[np.uint8] | None:
         """Where the nibbles of an unpadded cell of whole rows go: filled in place, without a copy."""

@@ -97,7 +97,8 @@ def skip_reason(tensor: Tensor) -> str | None:
     if not is_float(info.dtype):
         return f"dtype {info.dtype} is not a float"
     if len(info.shape) < 2:
-        return f"{len(info.shape)} axes: only tensors with at least 2 are quantized in blocks"
+        axes = "1 axis" if len(info.shape) == 1 else "no axis"
+        return f"{axes}: only tensors with at least 2 are quantized in blocks"
     return "no elements" if info.size == 0 else None
 
 

@@ -48,9 +48,15 @@ class SyntheticTensor(Tensor):
     load_whole = True
 
     def __init__(
-        self, generator: SyntheticGenerator, shape: Shape, params: Mapping[str, float], seed: int, dtype: str
+        self,
+        generator: SyntheticGenerator,
+        shape: Shape,
+        params: Mapping[str, float],
+        seed: int,
+        dtype: str,
+        name: str | None = None,
     ) -> None:
-        super().__init__(TensorInfo(generator.name, shape, dtype))
+        super().__init__(TensorInfo(name or generator.name, shape, dtype))
         self._generator = generator
         self._shape = shape
         self._params = dict(params)
@@ -107,7 +113,8 @@ def open_synthetic(spec: str) -> ListSource:
                 raise UsageError(f"{generator.name}: {param.name}={value:g} is outside [{param.low:g}, {param.high:g}]")
             params[param.name] = value
         shape = options.shape or generator.shape
-        tensors.append(SyntheticTensor(generator, shape, params, options.seed, options.dtype))
+        name = generator.name + "".join(f":{key}={value:g}" for key, value in sorted(options.params.items()))
+        tensors.append(SyntheticTensor(generator, shape, params, options.seed, options.dtype, name))
     return ListSource(shown(spec), tensors)
 
 

@@ -22,7 +22,7 @@ def compare_table(result: CompareResult) -> str:
     heads = "".join(f"<th>{escape(METRICS[n].head)} {METRICS[n].arrow}</th>" for n in TENSOR_METRICS)
     rows = _rows(result, f"total of {count_of(len(result.tensors), 'tensor')}", "", [t.metrics for t in result.totals])
     for tensor in result.tensors[:_TENSORS_SHOWN]:
-        rows += _rows(result, safe_name(tensor.name, _NAME_LIMIT), shape_text(tensor.shape), tensor.results)
+        rows += _rows(result, safe_name(result.label(tensor), _NAME_LIMIT), shape_text(tensor.shape), tensor.results)
     hidden = len(result.tensors) - _TENSORS_SHOWN
     notes = [f"{hidden:,} more in <code>.tensors</code>"] if hidden > 0 else []
     if result.skipped:

@@ -79,7 +79,7 @@ def _totals(result: CompareResult, metrics: Sequence[str]) -> str:
 def _tensors(result: CompareResult, metrics: Sequence[str]) -> str:
     rows = []
     for tensor in result.tensors:
-        facts = [code(tensor.name), shape_text(tensor.shape), tensor.dtype]
+        facts = [code(result.label(tensor)), shape_text(tensor.shape), tensor.dtype]
         for info, texts in zip(result.formats, _numbers(tensor.results, metrics), strict=True):
             rows.append([*facts, code(info.short), *texts])
     return _table(["Tensor", "Shape", "dtype", "Format", *_heads(metrics)], 4, rows)

@@ -111,16 +111,10 @@ class CompareResult:
         del body["schema"], body["bits_version"], body["version"]
         return {**head, **body}
 
-    def best(self, metric: str, tensor: int | None = None) -> int | None:
-        """Index of the best format by a metric, on one tensor or (None) in total; None on a tie of all or no data."""
-        rows = [total.metrics for total in self.totals] if tensor is None else list(self.tensors[tensor].results)
-        goodness = METRICS[metric].goodness
-        scored = [
-            (goodness(getattr(row, metric)), -i) for i, row in enumerate(rows) if getattr(row, metric) is not None
-        ]
-        if not scored or (len(scored) > 1 and len({score for score, _ in scored}) == 1):
-            return None
-        return -max(scored)[1]
+    def label(self, tensor: TensorResult) -> str:
+        """The name to show: with its source where another tensor has the same name."""
+        twins = sum(other.name == tensor.name for other in self.tensors) if len(self.sources) > 1 else 1
+        return tensor.name if twins == 1 else f"{tensor.source}: {tensor.name}"
 
     def _repr_html_(self) -> str:
         from fp4sim.report.html_table import compare_table

@@ -115,7 +115,7 @@ def _print_tensors(console: Console, result: CompareResult, view: View) -> None:
     formats: list[Text] = []
     for tensor in shown:
         blank = [Text("")] * (count - 1)
-        names += [Text(safe_name(tensor.name, _NAME_LIMIT)), *blank]
+        names += [Text(safe_name(result.label(tensor), _NAME_LIMIT)), *blank]
         shapes += [Text(shape_text(tensor.shape), style="dim"), *blank]
         dtypes += [Text(_SHORT_DTYPES.get(tensor.dtype, tensor.dtype), style="dim"), *blank]
         best = best_rows(view.sort, tensor.results)

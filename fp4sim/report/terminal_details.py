@@ -48,7 +48,7 @@ def _rows(result: CompareResult, top: int) -> Iterator[Row]:
         yield "total", info.short, total.metrics
     for tensor in result.tensors[: top or None]:
         for info, metrics in zip(result.formats, tensor.results, strict=True):
-            yield tensor.name, info.short, metrics
+            yield result.label(tensor), info.short, metrics
 
 
 def _titled(title: str, numbers: Sequence[Column], rows: Sequence[Row], width: int) -> Table:
