@@ -108,7 +108,10 @@ def torchao_rows(x: np.ndarray) -> list[Row]:
         Row("torchao nvfp4_quantize, eager", best(lambda: nvfp4(tensor), 3)),
         Row("torchao to_mx floor, eager", best(lambda: mxfp4(tensor), 3)),
     ]
-    for name, function in (("torchao nvfp4_quantize, torch.compile", nvfp4), ("torchao to_mx floor, torch.compile", mxfp4)):
+    for name, function in (
+        ("torchao nvfp4_quantize, torch.compile", nvfp4),
+        ("torchao to_mx floor, torch.compile", mxfp4),
+    ):
         try:
             compiled = torch.compile(function)
             rows.append(Row(name, best(lambda compiled=compiled: compiled(tensor), 5)))

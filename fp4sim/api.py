@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fp4sim.errors import UsageError
+from fp4sim.fpmode import ieee_mode
 from fp4sim.grammar import parse, parse_list
 from fp4sim.interop import as_array
 from fp4sim.panels import is_float
@@ -15,9 +18,9 @@ from fp4sim.statistic import Nonfinite
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from fp4sim.formats import FloatFormat
+    from fp4sim.floats import FloatFormat
     from fp4sim.packed import PackedTensor
     from fp4sim.report.model import CompareResult
 
@@ -59,15 +62,14 @@ def quantize(
     array, origin = as_array(x)
     if not is_float(array.dtype.name):
         raise UsageError(f"dtype {array.dtype.name} cannot be quantized: convert to float32, bfloat16 or float16 first")
-    if nonfinite not in ("error", "propagate", "ignore"):
-        raise UsageError(f"nonfinite={nonfinite!r}: 'error', 'propagate' or 'ignore'")
-    given = None if tensor_scale is None else np.asarray(as_array(tensor_scale)[0], np.float32)
+    _check_nonfinite(nonfinite)
+    given = None if tensor_scale is None else _real(tensor_scale)
     packed = quantize_tensor(
-        ArrayTensor(name, array),
-        parse(spec) if isinstance(spec, str) else spec,
-        axis=axis,
-        seed=seed,
-        draw=draw,
+        ArrayTensor(str(name), array),
+        spec if isinstance(spec, Spec) else parse(spec),
+        axis=_integer("axis", axis),
+        seed=_integer("seed", seed),
+        draw=_integer("draw", draw),
         tensor_scale=given,
         nonfinite=nonfinite,
         threads=threads,
@@ -97,17 +99,22 @@ def compare(
     from fp4sim.commands.compare import Settings, compare_sources
     from fp4sim.io.source import ArrayTensor, ListSource, open_source
 
-    settings = Settings(axis, seed, nonfinite, threads)
+    _check_nonfinite(nonfinite)
+    axis = _integer("axis", axis)
     specs = parse_list(formats)
     if isinstance(x, (str, os.PathLike)):
         with open_source(x) as source:
+            settings = Settings(axis, _integer("seed", seed), nonfinite, threads)
             return compare_sources([(source, source.tensors())], specs, settings)
-    named: Mapping[str, Any] = x if isinstance(x, dict) else {"x": x}
-    tensors = []
-    for name, value in named.items():
-        array = as_array(value)[0]
-        tensors.append(ArrayTensor(str(name), array.reshape(1, -1) if array.ndim == 1 else array))
+    named = x if isinstance(x, Mapping) else {"x": x}
+    arrays = {str(name): as_array(value)[0] for name, value in named.items()}
+    if axis == 0 and any(array.ndim == 1 for array in arrays.values()):
+        if any(array.ndim != 1 for array in arrays.values()):
+            raise UsageError("axis 0 of arrays of one axis and of more: compare them apart")
+        axis = -1  # the only axis, which becomes the last of one row
+    tensors = [ArrayTensor(name, a.reshape(1, -1) if a.ndim == 1 else a) for name, a in arrays.items()]
     listed = ListSource("arrays", tensors)
+    settings = Settings(axis, _integer("seed", seed), nonfinite, threads)
     return compare_sources([(listed, listed.tensors())], specs, settings)
 
 
@@ -116,7 +123,7 @@ def formats(name: str | None = None) -> dict[str, FloatFormat] | FloatFormat:
 
     A scale encoding that shares its name with an operand is listed as ``u<name>`` (unsigned): ``ue4m3``, ``ubf16`` …
     """
-    from fp4sim.formats import CASTS, ELEMENTS, SCALES, element_format, scale_format
+    from fp4sim.floats import CASTS, ELEMENTS, SCALES, element_format, scale_format
 
     if name is None:
         named = {fmt.name: fmt for fmt in ELEMENTS + CASTS}
@@ -127,6 +134,27 @@ def formats(name: str | None = None) -> dict[str, FloatFormat] | FloatFormat:
         return element_format(name)
     except UsageError:
         return scale_format(name)
+
+
+def _check_nonfinite(nonfinite: str) -> None:
+    if nonfinite not in ("error", "propagate", "ignore"):
+        raise UsageError(f"nonfinite={nonfinite!r}: 'error', 'propagate' or 'ignore'")
+
+
+def _integer(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise UsageError(f"{name} is {value!r}: it must be an integer") from None
+
+
+def _real(value: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Real numbers as float32. Raises UsageError for anything else."""
+    array = as_array(value)[0]
+    if array.dtype.kind not in "fiu" and not is_float(array.dtype.name):
+        raise UsageError(f"tensor_scale of dtype {array.dtype.name}: it must be real numbers")
+    with ieee_mode():
+        return np.asarray(array, np.float32)
 
 
 def save(path: str | os.PathLike[str], tensors: Mapping[str, PackedTensor]) -> None:

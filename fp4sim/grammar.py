@@ -13,7 +13,7 @@ from itertools import product
 from typing import TYPE_CHECKING, NoReturn
 
 from fp4sim.errors import SpecError, UsageError
-from fp4sim.formats import CASTS, ELEMENTS, SCALES, FloatFormat, element_format, scale_format
+from fp4sim.floats import CASTS, ELEMENTS, SCALES, FloatFormat, element_format, scale_format
 from fp4sim.spec import Block, Spec, Step, TensorScale, default_tensor_scale
 from fp4sim.spec_names import (
     ALIASES,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _TOKEN = re.compile(r"([@+/])?([^@+/]*)")
-_GENERIC_SCALE = re.compile(r"e\dm\d")
+_GENERIC_SCALE = re.compile(r"e[0-9]m[0-9]")
 _MAX_LENGTH = 400
 
 
@@ -109,7 +109,7 @@ class _Parser:
     def block(self, token: _Token) -> Block:
         if token.text in ("row", "tensor"):
             return Block("row" if token.text == "row" else "tensor")
-        match = re.fullmatch(r"(?:(\d{1,4})x)?(\d{1,6})", token.text)
+        match = re.fullmatch(r"(?:([0-9]{1,4})x)?([0-9]{1,6})", token.text)
         if match:
             rows, cols = int(match[1] or 1), int(match[2])
             if rows >= 1 and cols >= 2 and cols % 2 == 0:
@@ -122,7 +122,7 @@ class _Parser:
         for token in tokens:
             kind = self.scale_kind(token)
             if kind in seen:
-                self.fail(token, f"is a second {kind} after '@{seen[kind]}'", "at most one of a kind")
+                self.fail(token, f"is a second {kind} after {'@' + seen[kind]!r}", "at most one of a kind")
             seen[kind], explicit[kind] = token.text, token
         if "scale encoding" in explicit:
             scale = self.encoding(explicit["scale encoding"])
@@ -155,7 +155,7 @@ class _Parser:
 
     def encoding(self, token: _Token) -> FloatFormat:
         name, *parameters = token.text.split(":")
-        match = re.fullmatch(r"max=(\d{1,9})", parameters[0]) if len(parameters) == 1 else None
+        match = re.fullmatch(r"max=([0-9]{1,9})", parameters[0]) if len(parameters) == 1 else None
         if parameters and not match:
             self.fail(token, "has a parameter that is not known", "ue5m3:max=61440, 114688 or 122880")
         try:
@@ -179,12 +179,12 @@ class _Parser:
         if not parts or len(parts) > 2:
             self.fail(token, "is not a tensor scale", fits)
         for position, part in enumerate(parts):
-            match = re.fullmatch(r"bound=(\d{1,6}(?:\.\d{1,6})?)", part)
+            match = re.fullmatch(r"bound=([0-9]{1,6}(?:\.[0-9]{1,6})?)", part)
             if match and bound is None and float(match[1]) > 0:
                 bound = float(match[1])
             elif position == 0 and part in TENSOR_SCALES:
                 mode = part  # type: ignore[assignment]
-            elif position == 0 and re.fullmatch(r"\d{1,6}", part) and int(part) > 0:
+            elif position == 0 and re.fullmatch(r"[0-9]{1,6}", part) and int(part) > 0:
                 mode, span = "blocks", int(part)
             else:
                 self.fail(token, "is not a tensor scale", fits)
@@ -202,8 +202,8 @@ class _Parser:
         tiles_rows = spec.block.kind == "tile" and spec.block.rows == 1
         if mode == "blocks" and not (tiles_rows and span % spec.block.cols == 0):
             self.fail(token, f"does not hold whole /{spec.block} blocks of one row", "a multiple of the block length")
-        if mode == "row" and spec.block.kind == "tile" and spec.block.rows > 1:
-            self.fail(token, f"cuts the /{spec.block} tiles, which span rows", "ts:tensor, ts:given, ts:none")
+        if mode == "row" and (spec.block.kind == "tensor" or spec.block.rows > 1):
+            self.fail(token, f"cuts /{spec.block} blocks, which span rows", "ts:tensor, ts:given, ts:none")
 
     def dialect(self, token: _Token, spec: Spec) -> tuple[str, tuple[str, ...]]:
         name, *flags = token.text.split(":")
@@ -265,17 +265,17 @@ class _Parser:
         if spec.block.kind == "none" and spec.scale is not None:
             raise SpecError(f"spec {self.text!r} has a scale but no block; write /16, /32, /16x16, /row or /tensor")
         if spec.block.kind != "none" and spec.scale is None:
+            example = f"{spec.element}/{spec.block}@e4m3"
             raise SpecError(
-                f"spec {self.text!r} has a block but no scale; add a scale encoding: {_encodings()}"
-                f" (e.g. {self.text}@e4m3)"
+                f"spec {self.text!r} has a block but no scale; add a scale encoding: {_encodings()} (e.g. {example})"
             )
         return spec
 
 
 def _number(text: str, *, integer: bool) -> int | float | None:
     if integer:
-        return int(text) if re.fullmatch(r"\d{1,6}", text) else None
-    return float(text) if re.fullmatch(r"\d{1,6}(\.\d{1,9})?|\.\d{1,9}", text) else None
+        return int(text) if re.fullmatch(r"[0-9]{1,6}", text) else None
+    return float(text) if re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,9})?|\.[0-9]{1,9}", text) else None
 
 
 def _format_names() -> str:

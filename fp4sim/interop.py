@@ -29,6 +29,8 @@ def as_array(x: Any) -> tuple[NDArray[Any], Literal["numpy", "torch"]]:
 
     Raises UsageError for what is not one, and for tensors that live on a device.
     """
+    if isinstance(x, np.ma.MaskedArray):
+        raise UsageError("masked arrays are not read: fill or drop the masked elements first")
     if isinstance(x, np.ndarray):
         return x, "numpy"
     torch = sys.modules.get("torch")
@@ -88,7 +90,7 @@ def as_ml_dtypes(packed: PackedTensor) -> dict[str, NDArray[Any]]:
         dtype = getattr(ml_dtypes, _ML_DTYPES.get(name, ""), None)
         if name == "fp32":
             return raw.view(np.float32)
-        return raw if dtype is None else np.ascontiguousarray(raw).view(dtype)
+        return raw if dtype is None else raw.view(dtype)
 
     result = {"codes": typed(np.ascontiguousarray(packed.codes), packed.spec.element.name)}
     if packed.spec.scale is not None:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from fp4sim.errors import UsageError
+from fp4sim.fpmode import ieee_mode
 from fp4sim.geometry import Geometry
 from fp4sim.kernels.reference.blocks import unpack
 from fp4sim.kernels.reference.encode import decode
 
 if TYPE_CHECKING:
-    from numpy.typing import DTypeLike, NDArray
+    from numpy.typing import NDArray
 
     from fp4sim.spec import Spec
 
@@ -69,7 +70,8 @@ class PackedTensor:
         wide = unpack(self.packed) if bits <= 4 else self.packed.view(self.spec.element.code_dtype.newbyteorder("<"))
         return np.moveaxis(wide[..., : self.geometry.length], -1, self.axis)
 
-    def dequantize(self, dtype: DTypeLike = np.float32, *, domain: Literal["input", "rotated"] = "input") -> Any:
+    @ieee_mode()
+    def dequantize(self, dtype: Any = np.float32, *, domain: Literal["input", "rotated"] = "input") -> Any:
         """Values in the logical shape: the float64 product rounded once to ``dtype``.
 
         ``domain="rotated"`` leaves a rotation in place, as a GEMM sees it; without one both are the same. A tensor
@@ -77,9 +79,9 @@ class PackedTensor:
         """
         if domain not in ("input", "rotated"):
             raise UsageError(f"domain {domain!r}: 'input' or 'rotated'")
-        exact = decode(self.codes, self.spec.element) * self._multiplier()
-        with np.errstate(over="ignore"):
-            values = exact.astype(_dtype(dtype))
+        target = _dtype(dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = round_once(decode(self.codes, self.spec.element) * self._multiplier(), target)
         if self.origin == "torch":
             from fp4sim.interop import to_torch
 
@@ -129,10 +131,24 @@ class PackedTensor:
         return f"PackedTensor({self.spec.short!r}, shape={self.shape}, axis={self.axis}, from {self.dtype})"
 
 
-def _dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    if isinstance(dtype, str) and dtype in ("bfloat16", "bf16"):
-        import ml_dtypes
+def round_once(exact: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """float64 to a narrower float, nearest even, in one rounding; bfloat16 goes through float32 rounded to odd."""
+    if dtype.name != "bfloat16":
+        return exact.astype(dtype)
+    near = exact.astype(np.float32)
+    toward_zero = np.where(np.abs(near) > np.abs(exact), np.nextafter(near, np.float32(0)), near)
+    inexact = (toward_zero != exact) & np.isfinite(exact)
+    odd = toward_zero.view(np.uint32) | inexact
+    return np.asarray(odd.view(np.float32).astype(dtype))
 
-        bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
-        return bfloat16
-    return np.dtype(dtype)
+
+def _dtype(dtype: Any) -> np.dtype[Any]:
+    """float16, float32, float64 or bfloat16 from a dtype, its name or torch's. Raises UsageError for others."""
+    import ml_dtypes
+
+    names = {"bf16": "bfloat16", "fp32": "float32", "fp16": "float16"}
+    name = str(dtype).removeprefix("torch.") if not isinstance(dtype, (type, np.dtype)) else np.dtype(dtype).name
+    name = names.get(name, name)
+    if name not in ("float16", "float32", "float64", "bfloat16"):
+        raise UsageError(f"cannot dequantize to {name}: float32, bfloat16, float16 and float64 are possible")
+    return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)

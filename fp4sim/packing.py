@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fp4sim.fpmode import ieee_mode
 from fp4sim.geometry import Cell, Geometry
 from fp4sim.kernels.reference.blocks import pack
 from fp4sim.packed import PackedTensor
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from fp4sim.spec import Spec
 
 
+@ieee_mode()
 def quantize_tensor(
     tensor: Tensor,
     spec: Spec,

@@ -72,8 +72,7 @@ class Panels:
         if self._matrix is not None:
             raw = self._matrix[cell.row0 : cell.row0 + cell.rows, cell.col0 : cell.col0 + cell.cols]
         else:
-            start = cell.row0 * geometry.length + cell.col0
-            raw = self.tensor.read(start, start + cell.rows * cell.cols).reshape(cell.rows, cell.cols)
+            raw = self._read(geometry.length, cell)
         values = widen(raw)
         if drop_nonfinite:
             values = np.where(np.isfinite(values), values, np.float32(0))
@@ -83,3 +82,11 @@ class Panels:
         panel = np.zeros(shape, np.float32)
         panel[: cell.rows, : cell.cols] = values
         return panel
+
+    def _read(self, length: int, cell: Cell) -> NDArray[Any]:
+        """A cell from the file: one range where it holds whole rows, else one range a row."""
+        start = cell.row0 * length + cell.col0
+        if cell.cols == length or cell.rows == 1:
+            return self.tensor.read(start, start + cell.rows * cell.cols).reshape(cell.rows, cell.cols)
+        starts = range(start, start + cell.rows * length, length)
+        return np.stack([self.tensor.read(first, first + cell.cols) for first in starts])

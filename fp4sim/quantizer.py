@@ -25,7 +25,7 @@ from fp4sim.statistic import Statistic, default_kernels
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fp4sim.formats import FloatFormat
+    from fp4sim.floats import FloatFormat
     from fp4sim.geometry import Cell, Geometry, Run
     from fp4sim.kernels.interface import Kernels
     from fp4sim.spec import Spec
@@ -47,7 +47,8 @@ class CellScales:
         """Decode multiplier of each block."""
         if self.fmt is None:
             return np.ones(self.amax.shape)
-        values = decode(self.codes, self.fmt) * self.stored.astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            values = decode(self.codes, self.fmt) * self.stored.astype(np.float64)
         return np.ascontiguousarray(np.broadcast_to(values, self.amax.shape))
 
     @cached_property
@@ -82,12 +83,15 @@ class Quantizer:
 
     def __post_init__(self) -> None:
         check_available(self.spec)
+        geometry = self.geometry
         if (self.spec.tensor_scale.mode == "given") != (self.given is not None):
             raise UsageError(f"{self.spec.short}: ts:given and the argument tensor_scale need each other")
         if self.given is not None and self.given.shape not in ((), (self.geometry.rows,)):
             raise UsageError(
                 f"{self.spec.short}: tensor_scale has shape {self.given.shape}, it must be () or ({self.geometry.rows},)"
             )
+        if self.given is not None and self.given.shape and (geometry.block.kind == "tensor" or geometry.block.rows > 1):
+            raise UsageError(f"{self.spec.short}: blocks span rows, so tensor_scale must have shape ()")
         if self.given is not None and not (np.isfinite(self.given).all() and (self.given > 0).all()):
             raise UsageError(f"{self.spec.short}: tensor_scale must be positive and finite")
 

@@ -19,7 +19,7 @@ from fp4sim.errors import UsageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fp4sim.formats import FloatFormat
+    from fp4sim.floats import FloatFormat
 
 
 class Rounding(Enum):

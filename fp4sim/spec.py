@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from fp4sim.formats import FloatFormat, scale_format
+from fp4sim.floats import FloatFormat, scale_format
 from fp4sim.rounding import Rounding
 from fp4sim.spec_names import DEFAULT_DIALECT, STEP_ROWS, Value
 
@@ -42,7 +42,7 @@ class TensorScale:
 
     def __str__(self) -> str:
         text = f"ts:{self.span if self.mode == 'blocks' else self.mode}"
-        return text if self.bound is None else f"{text}:bound={str(self.bound).removesuffix('.0')}"
+        return text if self.bound is None else f"{text}:bound={decimal(self.bound)}"
 
 
 @dataclass(frozen=True)
@@ -140,9 +140,14 @@ def default_tensor_scale(scale: FloatFormat | None) -> TensorScale:
     return TensorScale("tensor") if narrow else TensorScale()
 
 
+def decimal(value: Value) -> str:
+    """A number as the grammar reads it: no exponent, no trailing zeros."""
+    return f"{value:.9f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
 def _spell(step: str, name: str, value: Value) -> str:
     if value is True:
         return name
     positional = any(row.name == name and row.positional for row in STEP_ROWS[step].parameters)
-    number = str(value).removesuffix(".0")
+    number = decimal(value)
     return number if positional else f"{name}={number}"

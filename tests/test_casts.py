@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from fp4sim.formats import CASTS, E2M1, E4M3, E8M0, ELEMENTS, UE4M3, FloatFormat
+from fp4sim.floats import CASTS, E2M1, E4M3, E8M0, ELEMENTS, UE4M3, FloatFormat
 from fp4sim.kernels.cpu.kernels import CpuKernels
 from fp4sim.kernels.interface import ElementCast
 from fp4sim.kernels.reference.encode import decode, encode

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fp4sim
-from fp4sim.formats import E2M1
+from fp4sim.floats import E2M1
 from fp4sim.kernels.cpu.kernels import CpuKernels
 from fp4sim.kernels.interface import ElementCast
 from fp4sim.kernels.reference.encode import encode

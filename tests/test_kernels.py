@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fp4sim.kernels.cpu
-from fp4sim.formats import CASTS, ELEMENTS, UE4M3, FloatFormat, scale_format
+from fp4sim.floats import CASTS, ELEMENTS, UE4M3, FloatFormat, scale_format
 from fp4sim.kernels.cpu.kernels import CpuKernels
 from fp4sim.kernels.interface import ElementCast, Place
 from fp4sim.kernels.reference.kernels import ReferenceKernels
@@ -141,7 +141,8 @@ def test_scale_casts(name: str, rounding: Rounding) -> None:
     values = fmt.magnitudes()
     edges = np.concatenate([values, (values[1:] + values[:-1]) / 2]).astype(np.float32)
     edges = (edges.view(np.uint32)[:, None] + np.arange(-1, 2, dtype=np.int64).astype(np.uint32)).view(np.float32)
-    x = np.concatenate([x, edges.ravel(), [np.inf, np.nan, 0.0, -0.0, -1.0]]).astype(np.float32)
+    special = np.array([np.inf, np.nan, 0.0, -0.0, -1.0], np.float32)
+    x = np.concatenate([x, edges.ravel(), special])
     np.testing.assert_array_equal(CpuKernels.cast(x, fmt, rounding), ReferenceKernels.cast(x, fmt, rounding))
 
 

@@ -14,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fp4sim
-from fp4sim import parse
+from fp4sim import geometry, panels, parse
 from fp4sim.errors import UsageError
+from fp4sim.io.source import open_source
+from fp4sim.packing import quantize_tensor
 from fp4sim.randbits import Stream, random_bits
 
 F32 = np.float32
@@ -183,10 +185,30 @@ def test_random_tensors_equal_the_second_implementation(seed, text):
     np.testing.assert_array_equal(packed.codes, codes)
 
 
+@pytest.mark.parametrize(
+    "text", ["nvfp4", "nvfp4/16x16", "nvfp4/3x6", "mxfp4/8x32", "nvfp4@ts:row", "nvfp4/row", "e2m1+sr"]
+)
+def test_streamed_tensors_have_the_bits_of_resident_ones(tmp_path, monkeypatch, text):
+    """Tiles of a matrix too wide for a piece are the hard case: a piece is then no contiguous range of the file."""
+    np.save(tmp_path / "w.npy", bf16_matrix((40, 300), 3).astype(F32))
+    monkeypatch.setattr(geometry, "PIECE_ELEMENTS", 1 << 10)
+    with open_source(tmp_path / "w.npy") as source:
+        (tensor,) = source.tensors()
+        resident = quantize_tensor(tensor, parse(text))
+        monkeypatch.setattr(panels, "RESIDENT_BYTES", 0)
+        assert not panels.Panels(tensor, 1).resident
+        for threads in (1, 3):
+            streamed = quantize_tensor(tensor, parse(text), threads=threads)
+            np.testing.assert_array_equal(streamed.packed, resident.packed)
+            np.testing.assert_array_equal(streamed.block_scale, resident.block_scale)
+            np.testing.assert_array_equal(streamed.tensor_scale, resident.tensor_scale)
+
+
 # --- What a packed tensor means ---------------------------------------------------------------------------------------
 
 MEANT = ["nvfp4", "mxfp4", "nvfp4/16x16", "nvfp4/3x6", "nvfp4/row", "nvfp4/tensor", "nvfp4@ts:row", "nvfp4@ts:128"]
 MEANT += ["nvfp4@ts:given", "nvfp4+sr", "e2m1", "bf16", "fp32", "e4m3", "e4m3/32@e8m0", "e5m2/row@fp32", "e2m1/16@bf16"]
+MEANT += ["fp32/32@e8m0@even"]
 
 
 def product(packed, index):
@@ -241,11 +263,11 @@ def test_bfloat16_is_rounded_once():
     single = double = 0
     for scale, tie in itertools.product((1.0, 1.125, 9.0, 13.0, 15.0), (1 + 2**-8, 1 + 3 * 2**-8)):
         nearest = F32(tie * 64 / (6 * scale))
-        for given in nearest + np.arange(-6, 7, dtype=F32) * np.spacing(nearest):
-            x = np.full((1, 16), 6 * scale * float(given), F32)
-            packed = fp4sim.quantize(x, "nvfp4@ts:given", tensor_scale=given)
+        for stored in nearest + np.arange(-6, 7, dtype=F32) * np.spacing(nearest):
+            x = np.full((1, 16), 6 * scale * float(stored), F32)
+            packed = fp4sim.quantize(x, "nvfp4@ts:given", tensor_scale=stored)
             exact = float(packed.dequantize(np.float64)[0, 0])
-            assert exact == 6 * scale * float(given)
+            assert exact == 6 * scale * float(stored)
             assert float(packed.dequantize("bfloat16")[0, 0]) == round_to_bf16(exact)
             single += 1
             double += round_to_bf16(exact) != round_to_bf16(float(F32(exact)))

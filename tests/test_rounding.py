@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import fp4sim
 from fp4sim.dialects.base import target_of
-from fp4sim.formats import E2M1, ELEMENTS, FloatFormat
+from fp4sim.floats import E2M1, ELEMENTS, FloatFormat
 from fp4sim.geometry import Geometry
 from fp4sim.io.source import ArrayTensor
 from fp4sim.kernels.reference.encode import decode, encode

@@ -14,17 +14,25 @@ from fp4sim.dialects import registry
 from fp4sim.errors import SpecError, UsageError
 from fp4sim.spec_names import DIALECTS, STEPS
 
+STEP_STRINGS = [
+    "sr",
+    "sr:bits=8",
+    "sr:clip",
+    "sr:bits=8:clip",
+    "4over6",
+    "4over6:mae",
+    "4over6:absmax",
+    "4over6:bound=448",
+]
+STEP_STRINGS += ["quest", "mseden", "mseden:s=128", "mseden:posthoc", "eden", "rht", "rht:16:te", "h", "h:64"]
+STEP_STRINGS += ["occ", "occ:0.999:row", "occ:nocomp", "dge", "dge:cap=2", "rht+4over6+sr+dge"]
+
 # What is written, its canonical spelling, its shortest one.
 MEANINGS = [
     ("nvfp4", "e2m1/16@e4m3@rn@ts:tensor", "nvfp4"),
     ("mxfp4", "e2m1/32@e8m0@floor", "mxfp4"),
     ("nvint4", "e0m3/16@e4m3@rn@ts:tensor", "nvint4"),
-    ("e2m1", "e2m1", "e2m1"),
-    ("e1m2", "e1m2", "e1m2"),
-    ("e3m0", "e3m0", "e3m0"),
-    ("bf16", "bf16", "bf16"),
-    ("fp32", "fp32", "fp32"),
-    ("e4m3", "e4m3", "e4m3"),
+    *((name, name, name) for name in ("e2m1", "e1m2", "e3m0", "e4m3", "e5m2", "bf16", "fp32")),
     ("e5m2+sr", "e5m2+sr", "e5m2+sr"),
     ("e2m1/16@e4m3", "e2m1/16@e4m3@rn@ts:tensor", "nvfp4"),
     ("e2m1/1x16@e4m3", "e2m1/16@e4m3@rn@ts:tensor", "nvfp4"),
@@ -51,23 +59,9 @@ MEANINGS = [
     ("mxfp4@torchao@rceil", "e2m1/32@e8m0@rceil@torchao", None),
     ("nvfp4@vllm-cuda", "e2m1/16@e4m3@rn@ts:tensor@vllm-cuda", "nvfp4@vllm-cuda"),
     ("e2m1@ml_dtypes", "e2m1@ml_dtypes", "e2m1@ml_dtypes"),
-    ("nvfp4+sr", "e2m1/16@e4m3@rn@ts:tensor+sr", "nvfp4+sr"),
-    ("nvfp4+sr:bits=8", "e2m1/16@e4m3@rn@ts:tensor+sr:bits=8", "nvfp4+sr:bits=8"),
-    ("nvfp4+sr:clip", "e2m1/16@e4m3@rn@ts:tensor+sr:clip", "nvfp4+sr:clip"),
-    ("nvfp4+4over6", "e2m1/16@e4m3@rn@ts:tensor+4over6", "nvfp4+4over6"),
     ("nvfp4+4over6:mae:bound=448", "e2m1/16@e4m3@rn@ts:tensor+4over6:bound=448:mae", None),
-    ("nvfp4+4over6:absmax", "e2m1/16@e4m3@rn@ts:tensor+4over6:absmax", "nvfp4+4over6:absmax"),
-    ("mxfp4+quest", "e2m1/32@e8m0@floor+quest", "mxfp4+quest"),
     ("mxfp4+quest:mult=1", "e2m1/32@e8m0@floor+quest:mult=1", "mxfp4+quest:mult=1"),
-    ("nvfp4+mseden", "e2m1/16@e4m3@rn@ts:tensor+mseden", "nvfp4+mseden"),
-    ("nvfp4+mseden:s=128", "e2m1/16@e4m3@rn@ts:tensor+mseden:s=128", "nvfp4+mseden:s=128"),
-    ("nvfp4+mseden:posthoc", "e2m1/16@e4m3@rn@ts:tensor+mseden:posthoc", "nvfp4+mseden:posthoc"),
-    ("nvfp4+rht", "e2m1/16@e4m3@rn@ts:tensor+rht", "nvfp4+rht"),
-    ("nvfp4+rht:16:te", "e2m1/16@e4m3@rn@ts:tensor+rht:16:te", "nvfp4+rht:16:te"),
-    ("nvfp4+h:64", "e2m1/16@e4m3@rn@ts:tensor+h:64", "nvfp4+h:64"),
-    ("nvfp4+occ:0.999:row", "e2m1/16@e4m3@rn@ts:tensor+occ:0.999:row", "nvfp4+occ:0.999:row"),
-    ("nvfp4+occ:nocomp", "e2m1/16@e4m3@rn@ts:tensor+occ:nocomp", "nvfp4+occ:nocomp"),
-    ("nvfp4+dge", "e2m1/16@e4m3@rn@ts:tensor+dge", "nvfp4+dge"),
+    *((f"nvfp4+{step}", f"e2m1/16@e4m3@rn@ts:tensor+{step}", f"nvfp4+{step}") for step in STEP_STRINGS),
 ]
 
 # Strings of equal meaning.
@@ -93,16 +87,11 @@ EQUAL = [
 # What is written, the bad token, and something that the message must offer instead.
 ERRORS = [
     ("", "names no format", "nvfp4"),
-    ("@e4m3", "names no format", "nvfp4"),
     ("fp4", "'fp4'", "nvfp4"),
     ("if4", "'if4' is not in this version", "nvfp4"),
-    ("mxplus/32@e8m0", "'mxplus' is not in this version", "mxfp4"),
     ("nvfp4/", "'/'", "16x16"),
     ("nvfp4/0", "'/0'", "16x16"),
     ("nvfp4/15", "'/15'", "even length"),
-    ("nvfp4/16x", "'/16x'", "16x16"),
-    ("nvfp4/0x16", "'/0x16'", "16x16"),
-    ("nvfp4/-16", "'/-16'", "16x16"),
     ("nvfp4/16/16", "'/16'", "one /<block>"),
     ("nvfp4@te/16", "'/16'", "straight after the format"),
     ("nvfp4@", "'@'", "@e4m3"),
@@ -117,9 +106,7 @@ ERRORS = [
     ("nvfp4@e4m5", "'@e4m5'", "X+Y <= 8"),
     ("nvfp4@e4m3:max=3", "'@e4m3:max=3'", "ue5m3"),
     ("nvfp4@ue5m3:max=1", "'@ue5m3:max=1'", "61440"),
-    ("nvfp4@ue5m3:61440", "'@ue5m3:61440'", "max=61440"),
     ("nvfp4@ts", "'@ts'", "none tensor row given"),
-    ("nvfp4@ts:col", "'@ts:col'", "none tensor row given"),
     ("nvfp4@ts:0", "'@ts:0'", "128"),
     ("nvfp4@ts:24", "'@ts:24'", "multiple of the block length"),
     ("nvfp4/16x16@ts:128", "'@ts:128'", "multiple of the block length"),

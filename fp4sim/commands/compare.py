@@ -11,6 +11,7 @@ import numpy as np
 
 import fp4sim
 from fp4sim.errors import NothingComparedError, UsageError
+from fp4sim.fpmode import ieee_mode
 from fp4sim.geometry import Cell, Geometry, Run
 from fp4sim.panels import Panels, is_float
 from fp4sim.parallel import map_ordered, thread_count
@@ -50,6 +51,7 @@ class _Measured:
     worst_at: tuple[int, ...] | None
 
 
+@ieee_mode()
 def compare_sources(
     sources: Sequence[tuple[Source, Sequence[Tensor]]],
     specs: Sequence[Spec],
@@ -102,6 +104,7 @@ def skip_reason(tensor: Tensor) -> str | None:
     return "no elements" if info.size == 0 else None
 
 
+@ieee_mode()
 def compare_tensor(
     tensor: Tensor, specs: Sequence[Spec], settings: Settings, source: str = "", progress: Progress | None = None
 ) -> tuple[TensorResult, list[_Measured]]:

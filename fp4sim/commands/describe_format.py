@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from fp4sim.errors import UsageError
-from fp4sim.formats import CASTS, ELEMENTS, SCALES, FloatFormat, Specials, element_format, scale_format
+from fp4sim.floats import CASTS, ELEMENTS, SCALES, FloatFormat, Specials, element_format, scale_format
 from fp4sim.io.files import shown
 from fp4sim.rounding import Rounding, midpoints, tie_winner
 

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fp4sim.dialects.base import BlockScales, Target, TensorFactors
+from fp4sim.dialects.base import FLT_MAX, BlockScales, Target, TensorFactors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fp4sim.formats import FloatFormat
+    from fp4sim.floats import FloatFormat
 
 NAN_CODE = 255
 
@@ -34,6 +34,7 @@ def block_scales(target: Target, amax: NDArray[np.float32], factors: TensorFacto
     exponent = 127 - codes.astype(np.int32)
     with np.errstate(all="ignore"):
         power = np.ldexp(np.float32(target.shrink), exponent).astype(np.float32) * factors.encode
+        power = np.minimum(power, FLT_MAX)  # a given tensor scale may exceed the range: 0 * Inf would not be 0
     return BlockScales(codes, np.where(codes == NAN_CODE, np.float32(np.nan), power))
 
 
@@ -49,7 +50,8 @@ def scale_codes(
     elif rule == "ceil":
         code = (bits >> 23) - element.emax + ((bits & 0x7FFFFF) > 0)
     elif rule == "even":
-        rounded = (bits.astype(np.int64) + (1 << (22 - element.mantissa_bits))) >> 23
+        half = 1 << (22 - element.mantissa_bits) if element.mantissa_bits < 23 else 0  # float32 has no more to round
+        rounded = (bits.astype(np.int64) + half) >> 23
         overflow = overflow | (rounded >= 255)
         code = rounded - element.emax
     elif rule == "rceil":

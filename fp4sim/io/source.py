@@ -74,8 +74,10 @@ class ArrayTensor(Tensor):
         self._array = array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
     def read_all(self) -> np.ndarray[Any, Any]:
-        """The array itself."""
-        return self._array
+        """The array itself, as a read-only view."""
+        view = self._array.view()
+        view.flags.writeable = False
+        return view
 
     def _read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
         if not self._array.flags.c_contiguous:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fp4sim.formats import FloatFormat
+    from fp4sim.floats import FloatFormat
     from fp4sim.randbits import Stream
     from fp4sim.stats.sums import PanelSums
 

@@ -28,7 +28,7 @@ from fp4sim.stats.sums import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fp4sim.formats import FloatFormat
+    from fp4sim.floats import FloatFormat
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,8 @@ def metrics_of(
     relative = s[E2] / s[X2] if s[X2] > 0 or math.isnan(s[X2]) else None
     positive = relative if relative is None or not relative <= 0 else None
     no_log = "x is all zero" if relative is None else "no error at all"
-    norms = math.sqrt(s[X2]) * math.sqrt(s[XHAT2]) if s[X2] > 0 and s[XHAT2] > 0 else None
+    lengths = s[X2] * s[XHAT2]
+    norms = None if lengths == 0 else math.sqrt(s[X2]) * math.sqrt(s[XHAT2])
     blocks = max(scales.blocks, 1)
     nonzero_causes = {
         "scale_zero": int(sums.counts[N_SCALE_ZERO]),
@@ -108,7 +109,7 @@ def metrics_of(
         snr_db=defined("snr_db", -10 * math.log10(positive) if positive else None, no_log),
         effective_bits=defined("effective_bits", -math.log2(positive) / 2 if positive else None, no_log),
         cosine=defined("cosine", s[X_XHAT] / norms if norms else None, "x or x_hat is all zero"),
-        alignment=defined("alignment", s[X_XHAT] / s[X2] if s[X2] > 0 else None, "x is all zero"),
+        alignment=defined("alignment", s[X_XHAT] / s[X2] if not s[X2] <= 0 else None, "x is all zero"),
         mean_error=defined("mean_error", s[E] / n if n else None, "no elements"),
         max_error=defined("max_error", sums.worst if sums.worst >= 0 else None, "no elements"),
         max_error_at=worst_at,

@@ -72,9 +72,10 @@ class PanelSums:
 
 def merge_lanes(lanes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Add the last axis (16) by halving."""
-    while lanes.shape[-1] > 1:
-        half = lanes.shape[-1] // 2
-        lanes = lanes[..., :half] + lanes[..., half:]
+    with np.errstate(invalid="ignore"):  # Inf - Inf, where NaN and Inf are let through
+        while lanes.shape[-1] > 1:
+            half = lanes.shape[-1] // 2
+            lanes = lanes[..., :half] + lanes[..., half:]
     return lanes[..., 0]
 
 

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from fp4sim.commands.describe_format import describe_format, list_formats
 from fp4sim.commands.explain_spec import DIALECT_WORDS, RULE_WORDS, STEP_WORDS, explain_spec
-from fp4sim.formats import ELEMENTS, SCALES
+from fp4sim.floats import ELEMENTS, SCALES
 from fp4sim.grammar import parse
 from fp4sim.io.generators import GENERATORS
 from fp4sim.spec_names import DIALECT_ROWS, FLOAT_RULES, POW2_RULES, STEP_ROWS

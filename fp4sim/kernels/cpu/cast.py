@@ -12,7 +12,7 @@ from fp4sim.rounding import Rounding
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fp4sim.formats import FloatFormat
+    from fp4sim.floats import FloatFormat
 
 
 def can_cast(fmt: FloatFormat, rounding: Rounding) -> bool:

@@ -23,7 +23,7 @@ from fp4sim.rounding import Rounding, thresholds
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fp4sim.formats import FloatFormat
+    from fp4sim.floats import FloatFormat
     from fp4sim.kernels.interface import ElementCast
 
 LANES = 16

@@ -17,7 +17,7 @@ from fp4sim.stats.sums import LANES, PanelSums
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fp4sim.formats import FloatFormat
+    from fp4sim.floats import FloatFormat
     from fp4sim.kernels.interface import ElementCast
 
 

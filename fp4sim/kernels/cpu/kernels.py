@@ -16,7 +16,7 @@ from fp4sim.rounding import HARDWARE, Rounding
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fp4sim.formats import FloatFormat
+    from fp4sim.floats import FloatFormat
     from fp4sim.stats.sums import PanelSums
 
 

@@ -17,7 +17,7 @@ from fp4sim.kernels.cpu.jit import bits_of, float_of, inlined, kernel
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fp4sim.formats import FloatFormat
+    from fp4sim.floats import FloatFormat
     from fp4sim.kernels.interface import ElementCast, Place
     from fp4sim.randbits import Stream
 

@@ -58,7 +58,7 @@ def error_sums(
     parts = []
     for start in range(0, valid[0], cell_rows):
         rows = min(cell_rows, valid[0] - start)
-        padded = -(-rows // tile[0]) * tile[0] if tile[0] <= cell_rows else x.shape[0]
+        padded = -(-rows // tile[0]) * tile[0] if tile[0] <= cell_rows else rows
         panel, blocks = slice(start, start + padded), slice(start // tile[0], -(-(start + padded) // tile[0]))
         per_block = (factor[blocks], decode[blocks], amax[blocks])
         size = (min(tile[0], padded), tile[1])

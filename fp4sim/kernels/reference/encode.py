@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fp4sim.errors import UsageError
-from fp4sim.formats import FloatFormat, Specials
+from fp4sim.floats import FloatFormat, Specials
 from fp4sim.rounding import HARDWARE, CastPolicy, Rounding
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from fp4sim.rounding import Rounding
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fp4sim.formats import FloatFormat
+    from fp4sim.floats import FloatFormat
 
 FLT_MAX = np.finfo(np.float32).max
 

@@ -13,7 +13,7 @@ Sources: OCP Microscaling Formats v1.0 §5.3 (E2M1, E8M0), OCP 8-bit Floating Po
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -45,7 +45,7 @@ class FloatFormat:
     signed: bool = True
     specials: Specials = Specials.NONE
     has_zero: bool = True
-    note: str = ""
+    note: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return self.name
@@ -170,7 +170,7 @@ E2M1, E1M2, E3M0, E0M3 = ELEMENTS
 E8M0, UE4M3 = SCALES[0], SCALES[1]
 E4M3 = CASTS[0]
 
-_GENERIC = re.compile(r"e(\d)m(\d)")
+_GENERIC = re.compile(r"e([0-9])m([0-9])")
 
 
 @lru_cache(maxsize=64)
