@@ -105,12 +105,16 @@ def test_stochastic_encoding(
     np.testing.assert_array_equal(CpuKernels.encode(x, factor, tile, cast, stream, place), want)
 
 
+# Each pair compiles a kernel of its own for seconds: a few that differ in every way the kernel looks at.
+SUMMED = [(ELEMENTS[0], False), (ELEMENTS[0], True), (ELEMENTS[2], False), (ELEMENTS[3], False), (CASTS[0], False)]
+
+
 @settings(max_examples=60)
-@given(panels(), st.sampled_from(NARROW), st.booleans(), st.integers(1, 20), st.integers(0, 99))
+@given(panels(), st.sampled_from(SUMMED), st.integers(1, 20), st.integers(0, 99))
 def test_error_sums_have_the_same_digits(
-    case: tuple[np.ndarray, tuple[int, int]], fmt: FloatFormat, divides: bool, cell_tiles: int, seed: int
+    case: tuple[np.ndarray, tuple[int, int]], kind: tuple[FloatFormat, bool], cell_tiles: int, seed: int
 ) -> None:
-    x, tile = case
+    (x, tile), (fmt, divides) = case, kind
     rng = np.random.default_rng(seed)
     factor = factors(x, tile, rng)
     decode = 1 / factor.astype(np.float64)
