@@ -106,7 +106,7 @@ def compare(
         with open_source(x) as source:
             settings = Settings(axis, _integer("seed", seed), nonfinite, threads)
             return compare_sources([(source, source.tensors())], specs, settings)
-    named = x if isinstance(x, Mapping) else {"x": x}
+    named = x if isinstance(x, Mapping) else {"": x}
     arrays = {str(name): as_array(value)[0] for name, value in named.items()}
     if axis == 0 and any(array.ndim == 1 for array in arrays.values()):
         if any(array.ndim != 1 for array in arrays.values()):

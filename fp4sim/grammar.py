@@ -22,7 +22,6 @@ from fp4sim.spec_names import (
     POW2_RULES,
     STEP_ROWS,
     TENSOR_SCALES,
-    UNAVAILABLE_FORMATS,
     Parameter,
     StepName,
     Value,
@@ -92,15 +91,13 @@ class _Parser:
             if not token.text:
                 self.fail(token, "is empty", _scale_names() if token.mark == "@" else _step_names())
         spec = self.scales([token for token in rest if token.mark == "@"], spec)
-        spec = replace(spec, steps=self.steps([token for token in rest if token.mark == "+"]))
+        spec = replace(spec, steps=self.steps(spec.steps, [token for token in rest if token.mark == "+"]))
         return self.checked(spec)
 
     def head(self, token: _Token) -> Spec:
         for alias in ALIASES:
             if alias.name == token.text:
                 return parse(alias.spec)
-        if token.text in UNAVAILABLE_FORMATS:
-            self.fail(token, "is not in this version", _format_names())
         try:
             return Spec(element_format(token.text), Block("none"))
         except UsageError:
@@ -215,9 +212,9 @@ class _Parser:
             self.fail(token, "defines the element cast alone, no scales", "an unscaled format, e.g. e2m1@ml_dtypes")
         return name, tuple(sorted(flags))
 
-    def steps(self, tokens: list[_Token]) -> tuple[Step, ...]:
-        taken: dict[int, str] = {}
-        found: list[tuple[StepName, Step]] = []
+    def steps(self, given: tuple[Step, ...], tokens: list[_Token]) -> tuple[Step, ...]:
+        found = [(STEP_ROWS[step.name], step) for step in given]  # what the alias brings
+        taken: dict[int, str] = {kind: row.name for row, _ in found for kind in row.kinds}
         for token in tokens:
             name, *parts = token.text.split(":")
             if name not in STEP_ROWS:
@@ -306,15 +303,15 @@ def _parameter_names(row: StepName) -> str:
 @lru_cache(maxsize=1024)
 def shorten(spec: Spec) -> str:
     """The shortest string that parses to ``spec``: each head (alias or element) with each subset of the @ parts."""
-    steps = "".join(map(str, spec.steps))
     parts = spec.base.split("@")[1:]
     variants = [{"", f"@{part}", "@" + part.replace("ts:tensor:", "ts:")} for part in parts]
-    heads = [spec.base.split("@")[0]]
+    heads = [(spec.base.split("@")[0], "".join(map(str, spec.steps)))]
     for alias in ALIASES:
         base = parse(alias.spec)
-        if (base.element, base.scale) == (spec.element, spec.scale):
-            heads.append(alias.name if base.block == spec.block else f"{alias.name}/{spec.block}")
-    texts = ("".join((head, *chosen, steps)) for head in heads for chosen in product(*variants))
+        if (base.element, base.scale) == (spec.element, spec.scale) and set(base.steps) <= set(spec.steps):
+            head = alias.name if base.block == spec.block else f"{alias.name}/{spec.block}"
+            heads.append((head, "".join(str(step) for step in spec.steps if step not in base.steps)))
+    texts = ("".join((head, *chosen, steps)) for head, steps in heads for chosen in product(*variants))
     return min((text for text in texts if _parses_to(text, spec)), key=lambda text: (len(text), text))
 
 

@@ -55,7 +55,7 @@ def from_torch(x: Any) -> NDArray[Any]:
 
     if x.device.type != "cpu":
         raise UsageError(f"the tensor is on {x.device}: move it with .cpu()")
-    x = x.detach()
+    x = x.detach().resolve_conj().resolve_neg()
     name = str(x.dtype).removeprefix("torch.")
     if name.startswith("float4"):
         packed = x.contiguous().view(dtype=_torch().uint8).numpy()

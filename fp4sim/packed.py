@@ -17,6 +17,7 @@ from fp4sim.kernels.reference.encode import decode
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fp4sim.geometry import Cell
     from fp4sim.spec import Spec
 
 
@@ -79,33 +80,52 @@ class PackedTensor:
         """
         if domain not in ("input", "rotated"):
             raise UsageError(f"domain {domain!r}: 'input' or 'rotated'")
-        target = _dtype(dtype)
-        with np.errstate(over="ignore", invalid="ignore"):
-            values = round_once(decode(self.codes, self.spec.element) * self._multiplier(), target)
+        geometry, target = self.geometry, _dtype(dtype)
+        matrix = np.empty((geometry.rows, geometry.length), target)
+        for cell in geometry.pieces:  # float64 in between only for a piece
+            with np.errstate(over="ignore", invalid="ignore"):
+                place = slice(cell.row0, cell.row0 + cell.rows), slice(cell.col0, cell.col0 + cell.cols)
+                matrix[place] = round_once(self._exact(cell), target)
+        moved = np.moveaxis(matrix.reshape(geometry.moved_shape), -1, self.axis)
+        values = np.ascontiguousarray(moved)
         if self.origin == "torch":
             from fp4sim.interop import to_torch
 
             return to_torch(values)
         return values
 
-    def _multiplier(self) -> NDArray[np.float64]:
-        """block_scale * tensor_scale of every element, float64, logical shape (or broadcastable to it)."""
+    def _exact(self, cell: Cell) -> NDArray[np.float64]:
+        """The float64 values of a cell of the matrix view: code * block_scale * tensor_scale."""
         geometry = self.geometry
+        rows, cols = slice(cell.row0, cell.row0 + cell.rows), slice(cell.col0, cell.col0 + cell.cols)
+        values = decode(self._matrix_codes(rows, cols), self.spec.element)
+        if self.spec.scale is not None:
+            values = values * self._cell_scales(cell)
         scale = self.tensor_scale.astype(np.float64)
-        if scale.ndim:
-            span = geometry.span or geometry.length
-            per_row = scale.reshape(geometry.rows, -1).repeat(span, axis=1)[:, : geometry.length]
-            scale = np.moveaxis(per_row.reshape(geometry.moved_shape), -1, self.axis)
-        if self.spec.scale is None:
-            return scale
-        blocks = decode(self.block_scale, self.spec.scale)
-        if geometry.block.kind == "tile":
-            blocks = blocks.repeat(geometry.block.cols, axis=-1)[..., : geometry.length]
-            if geometry.block.rows > 1:
-                blocks = blocks.repeat(geometry.block.rows, axis=-2)[..., : geometry.moved_shape[-2], :]
-        if blocks.ndim:
-            blocks = np.moveaxis(blocks, -1, self.axis)
-        return np.asarray(blocks * scale)
+        if scale.ndim == 2:
+            groups = scale[rows].repeat(geometry.span, axis=1)[:, cols]
+            return np.asarray(values * groups)
+        return np.asarray(values * (scale[rows, None] if scale.ndim else scale))
+
+    def _matrix_codes(self, rows: slice, cols: slice) -> NDArray[np.unsignedinteger]:
+        """Codes of a part of the matrix view; ``cols`` starts at a whole block."""
+        packed = self.packed.reshape(self.geometry.rows, -1)[rows]
+        if self.spec.element.bits <= 4:
+            return unpack(packed[:, cols.start // 2 : (cols.stop + 1) // 2])[:, : cols.stop - cols.start]
+        return packed.view(self.spec.element.code_dtype.newbyteorder("<"))[:, cols]
+
+    def _cell_scales(self, cell: Cell) -> NDArray[np.float64]:
+        """Block scales of a cell, broadcastable to its values."""
+        geometry, fmt = self.geometry, self.spec.scale
+        assert fmt is not None
+        if geometry.block.kind == "tensor":
+            return decode(self.block_scale, fmt)
+        matrix = self.block_scale.reshape(-1, self.block_scale.shape[-1])
+        if geometry.block.kind == "row":
+            return decode(matrix[cell.row0 : cell.row0 + cell.rows], fmt)
+        blocks = decode(matrix[geometry.blocks_of(cell)], fmt)
+        tall = blocks.repeat(geometry.block.rows, axis=0)[: cell.rows]
+        return np.asarray(tall.repeat(geometry.block.cols, axis=1)[:, : cell.cols])
 
     def to_numpy(self) -> dict[str, NDArray[Any]]:
         """Codes and scales in ml_dtypes dtypes where they exist (float4_e2m1fn, float8_e4m3fn, float8_e8m0fnu, …)."""

@@ -25,7 +25,7 @@ def thread_count(threads: int | None) -> int:
     if threads is None:
         usable = getattr(os, "sched_getaffinity", None)
         return len(usable(0)) if usable else os.cpu_count() or 1
-    if not 1 <= threads <= 1024:
+    if not isinstance(threads, int) or not 1 <= threads <= 1024:
         raise UsageError(f"{threads} threads: 1 to 1024 are possible")
     return threads
 

@@ -54,7 +54,7 @@ class CellScales:
     @cached_property
     def finite(self) -> bool:
         """Whether every element of the cell is finite."""
-        return bool(np.isfinite(self.amax).all())
+        return bool(np.isfinite(self.amax.max()))
 
 
 def check_available(spec: Spec) -> None:

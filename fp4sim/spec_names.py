@@ -70,13 +70,9 @@ ALIASES = (
     Alias("nvfp4", "e2m1/16@e4m3@rn@ts:tensor"),
     Alias("mxfp4", "e2m1/32@e8m0@floor"),
     Alias("nvint4", "e0m3/16@e4m3@rn@ts:tensor"),
+    Alias("if4", "e2m1/16@e4m3@rn@ts:tensor+if4"),  # FP4 or INT4 a block, chosen by error (arXiv 2603.28765)
+    Alias("mxplus", "e2m1/32@e8m0@floor+mxplus"),  # an extended block maximum (arXiv 2510.14557)
 )
-
-# Formats of later versions: known to the parser so that it can say so.
-UNAVAILABLE_FORMATS = {
-    "if4": "FP4 or INT4 a block, chosen by error",
-    "mxplus": "MXFP4 with an extended block maximum",
-}
 
 _T, _C, _R, _X, _B = StepKind
 
@@ -99,6 +95,8 @@ STEPS: tuple[StepName, ...] = (
         (_X,),
         (Parameter("q", 0.99, positional=True, low=0.5, high=1), Parameter("row", False), Parameter("nocomp", False)),
     ),
+    StepName("if4", (_C,)),
+    StepName("mxplus", (_X,)),
     StepName("dge", (_B,), (Parameter("k", 5, low=1), Parameter("cap", 3.0, low=0))),
 )
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fp4sim.geometry import Cell, Geometry
+    from fp4sim.io.source import TensorInfo
     from fp4sim.kernels.interface import Kernels
     from fp4sim.panels import Panels
 
@@ -102,17 +103,19 @@ def _nonfinite(
     bad = ~np.isfinite(panel)
     if nonfinite == "error":
         index = geometry.index_of(cell, int(np.flatnonzero(bad)[0]))
-        raise nonfinite_error(panels.tensor.info.name, index, panel[bad][0])
+        raise nonfinite_error(panels.tensor.info, index, panel[bad][0])
     kept = np.where(bad, np.float32(0), panel) if nonfinite == "ignore" else panel
     return default_kernels().block_amax(kept, tile), int(bad.sum())
 
 
-def nonfinite_error(name: str, index: tuple[int, ...], value: np.float32) -> UnreadableError:
+def nonfinite_error(info: TensorInfo, index: tuple[int, ...], value: np.float32) -> UnreadableError:
     """The error for data that has no finite answer."""
     from fp4sim.io.files import shown
 
     place = ", ".join(map(str, index))
+    who = f"tensor '{shown(info.name)}'" if info.name else "the tensor"
+    rounded = " once float64 is rounded to float32" if info.dtype == "float64" else ""
     return UnreadableError(
-        f"tensor '{shown(name)}' holds {value} at [{place}]: clean the data, or choose nonfinite='ignore' (dropped and"
-        " counted) or 'propagate' (the dialect's bits)"
+        f"{who} holds {value} at [{place}]{rounded}: clean the data, or choose nonfinite='ignore'"
+        " (dropped and counted) or 'propagate' (the dialect's bits)"
     )

@@ -289,7 +289,7 @@ def test_nothing_to_compare_is_never_success():
 def test_the_first_nonfinite_element_is_named(value, shown, axis):
     x = wide_data((3, 20, 40))
     x[1, 7, 9] = value
-    says = rf"tensor 'x' holds {shown} at \[1, 7, 9\]: .*nonfinite='ignore'.*'propagate'"
+    says = rf"tensor ('x' )?holds {shown} at \[1, 7, 9\]: .*nonfinite='ignore'.*'propagate'"
     for call in (fp4sim.compare, lambda x, spec, **kw: fp4sim.quantize(x, spec, name="x", **kw)):
         for spec in ("nvfp4", "nvfp4/16x16", "mxfp4", "e2m1"):
             with pytest.raises(UnreadableError, match=says) as caught:
@@ -303,7 +303,7 @@ def test_ignored_elements_are_dropped_and_counted(text):
     holes = np.random.default_rng(1).random(clean.shape) < 0.03
     x = np.where(holes, np.array([np.nan, np.inf, -np.inf], F32)[np.arange(clean.size).reshape(clean.shape) % 3], clean)
     zeroed = np.where(holes, F32(0), clean)
-    (tensor,) = fp4sim.compare(x, text, nonfinite="ignore").tensors
+    (tensor,) = fp4sim.compare({"x": x}, text, nonfinite="ignore").tensors
     found, expected = tensor.results[0], measured(zeroed, text)
     assert tensor.nonfinite == holes.sum() == x.size - found.elements > 0
     assert found.mse == pytest.approx(expected.mse * x.size / found.elements, rel=1e-14)
@@ -360,9 +360,11 @@ def test_inputs_of_every_kind(tmp_path):
     np.save(tmp_path / "w.npy", x)
     array = fp4sim.compare(x)
     assert [info.short for info in array.formats] == ["nvfp4", "mxfp4"]
-    assert [tensor.name for tensor in array.tensors] == ["x"]
-    for other in ({"x": x}, MappingProxyType({"x": x}), x.tolist()):
+    assert [tensor.name for tensor in array.tensors] == [""]
+    for other in ({"": x}, MappingProxyType({"": x}), x.tolist()):
         assert fp4sim.compare(other, ["nvfp4", "mxfp4"]).totals == array.totals
+    drawn = fp4sim.compare(x, "nvfp4+sr").tensors[0].results[0]  # the same draw as quantize takes
+    assert drawn.occupancy == tuple(np.bincount(fp4sim.quantize(x, "nvfp4+sr").codes.ravel(), minlength=16))
     for path in (tmp_path / "w.npy", str(tmp_path / "w.npy")):
         (tensor,) = fp4sim.compare(path).tensors
         assert (tensor.name, tensor.results) == ("w", array.tensors[0].results)

@@ -88,7 +88,6 @@ EQUAL = [
 ERRORS = [
     ("", "names no format", "nvfp4"),
     ("fp4", "'fp4'", "nvfp4"),
-    ("if4", "'if4' is not in this version", "nvfp4"),
     ("nvfp4/", "'/'", "16x16"),
     ("nvfp4/0", "'/0'", "16x16"),
     ("nvfp4/15", "'/15'", "even length"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from fp4sim.report.model import METRICS, CompareResult, FormatInfo, Metrics, Ski
 from fp4sim.rounding import Rounding
 from fp4sim.spec import Block, Spec
 from fp4sim.statistic import Nonfinite, Statistic, measure
-from fp4sim.stats.metrics import ScaleCounts, metrics_of
+from fp4sim.stats.metrics import NO_ERROR, ScaleCounts, metrics_of
 from fp4sim.stats.sums import PanelSums, SumTree
 
 if TYPE_CHECKING:
@@ -223,19 +224,9 @@ def _measure_run(quantizer: Quantizer, run: Run, panel: Any) -> tuple[list[Panel
 
 def _whole_tensor_scale(quantizer: Quantizer, scales: ScaleCounts) -> ScaleCounts:
     """A scale over more than a cell was counted once a cell: count it once a block."""
-    geometry, cells = quantizer.geometry, len(quantizer.geometry.runs)
-    if geometry.block.kind == "tensor" and scales.blocks:
-        return ScaleCounts(
-            1, scales.zero // cells, scales.lost // cells, scales.subnormal // cells, scales.saturated // cells,
-            scales.histogram // cells,
-        )  # fmt: skip
-    repeats = scales.blocks // geometry.rows if geometry.block.kind == "row" else 1
-    if repeats > 1:
-        return ScaleCounts(
-            geometry.rows, scales.zero // repeats, scales.lost // repeats, scales.subnormal // repeats,
-            scales.saturated // repeats, scales.histogram // repeats,
-        )  # fmt: skip
-    return scales
+    geometry = quantizer.geometry
+    blocks = {"tensor": 1, "row": geometry.rows}.get(geometry.block.kind, scales.blocks)
+    return scales.divided(scales.blocks // blocks) if scales.blocks > blocks else scales
 
 
 def _total(rows: Sequence[TensorResult], measured: Sequence[_Measured], index: int) -> Total:
@@ -250,8 +241,11 @@ def _total(rows: Sequence[TensorResult], measured: Sequence[_Measured], index: i
 
 
 def _median(rows: Sequence[Metrics], name: str) -> float | None:
-    values = [value for value in (getattr(row, name) for row in rows) if value is not None]
-    return statistics.median(values) if values else None
+    """Over tensors with a value; one without any error counts as infinitely good, and so may the median."""
+    values = [math.inf if row.undefined.get(name) == NO_ERROR else getattr(row, name) for row in rows]
+    known = [value for value in values if value is not None]
+    median = statistics.median(known) if known else None
+    return None if median is None or math.isinf(median) else median
 
 
 def _describe(spec: Spec) -> FormatInfo:
@@ -267,6 +261,8 @@ def _nothing(sources: Sequence[tuple[Source, Sequence[Tensor]]], skipped: Sequen
     from fp4sim.io.files import shown
 
     labels = ", ".join(source.label for source, _ in sources)
+    if any(one.name.endswith(".block_scale") for one in skipped):
+        return f"nothing to compare in {shown(labels)}: it holds packed tensors; fp4sim dequantize unpacks them"
     if not skipped:
         return f"nothing to compare in {shown(labels)}: no tensor is there or matches --include/--exclude"
     first = skipped[0]

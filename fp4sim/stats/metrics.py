@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from fp4sim.floats import FloatFormat
 
+NO_ERROR = "no error at all"  # why an SNR is undefined although it is as good as can be
+
 
 @dataclass(frozen=True)
 class ScaleCounts:
@@ -51,6 +53,12 @@ class ScaleCounts:
             self.saturated + other.saturated,
             self.histogram + other.histogram,
         )
+
+    def divided(self, times: int) -> ScaleCounts:
+        """Counts of scales that were each counted ``times`` times."""
+        counts = (self.blocks, self.zero, self.lost, self.subnormal, self.saturated)
+        blocks, zero, lost, subnormal, saturated = (count // times for count in counts)
+        return ScaleCounts(blocks, zero, lost, subnormal, saturated, self.histogram // times)
 
     @classmethod
     def of(cls, codes: NDArray[np.unsignedinteger], amax: NDArray[np.float32], fmt: FloatFormat | None) -> ScaleCounts:
@@ -92,7 +100,7 @@ def metrics_of(
 
     relative = s[E2] / s[X2] if s[X2] > 0 or math.isnan(s[X2]) else None
     positive = relative if relative is None or not relative <= 0 else None
-    no_log = "x is all zero" if relative is None else "no error at all"
+    no_log = "x is all zero" if relative is None else NO_ERROR
     lengths = s[X2] * s[XHAT2]
     norms = None if lengths == 0 else math.sqrt(s[X2]) * math.sqrt(s[XHAT2])
     blocks = max(scales.blocks, 1)
@@ -111,7 +119,7 @@ def metrics_of(
         cosine=defined("cosine", s[X_XHAT] / norms if norms else None, "x or x_hat is all zero"),
         alignment=defined("alignment", s[X_XHAT] / s[X2] if not s[X2] <= 0 else None, "x is all zero"),
         mean_error=defined("mean_error", s[E] / n if n else None, "no elements"),
-        max_error=defined("max_error", sums.worst if sums.worst >= 0 else None, "no elements"),
+        max_error=defined("max_error", sums.worst if sums.worst >= 0 else None, "no element has a finite ratio"),
         max_error_at=worst_at,
         error_share=_error_share(s),
         element_share={cause: count / max(n, 1) for cause, count in nonzero_causes.items()},

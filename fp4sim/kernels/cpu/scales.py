@@ -24,7 +24,7 @@ def can_scale(fmt: FloatFormat, rounding: Rounding) -> bool:
 def te_scales(
     amax: NDArray[np.float32], multiplier: NDArray[np.float32], decode: NDArray[np.float32], fmt: FloatFormat
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Scale codes and factors of finite block maxima; ``multiplier`` and ``decode`` broadcast to ``amax``.
+    """Scale codes and factors of block maxima; ``multiplier`` and ``decode`` broadcast to ``amax``.
 
     s = cast(min(fl(a m), FLT_MAX)), factor = min(fl(1 / fl(s S_dec)), FLT_MAX), as the dialect's module states.
     """
@@ -56,7 +56,8 @@ def _te_kernel(fmt: FloatFormat, one_group: bool) -> Any:
     def scales(amax: Any, multiplier: Any, decode: Any, codes: Any, factor: Any) -> None:
         for i in range(amax.size):
             wanted = amax[i] * (multiplier[0] if one_group else multiplier[i])
-            clamped = np.int32(min(bits_of(wanted) & np.int32(0x7FFFFFFF), largest))
+            wanted = wanted if wanted < most else most  # as fminf: NaN gives FLT_MAX
+            clamped = np.int32(min(bits_of(wanted), largest))
             normal = np.int32(clamped - rebias)
             normal = np.int32((normal + half + ((normal >> shift) & one)) >> shift)
             subnormal = np.int32(bits_of(float_of(clamped) + magic) - magic_bits)
