@@ -5,18 +5,33 @@ from __future__ import annotations
 import io
 import os
 import sys
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from fp4sim.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from rich.console import Console
 
 _PIPE_WIDTH = 100  # of tables where nobody says how wide the reader is
 _LEAST_WIDTH = 40
 _LINE_LIMIT = 2000
+
+
+@contextmanager
+def open_streams() -> Iterator[None]:
+    """Let stdout and stderr go nowhere where they were closed before the start (``>&-``), as if their reader had left.
+
+    Opening them also keeps their descriptors from going to a file that is written later.
+    """
+    with ExitStack() as stack:
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:
+                setattr(sys, name, stack.enter_context(open(os.devnull, "w", encoding="utf-8")))
+                stack.callback(setattr, sys, name, None)
+        yield
 
 
 def emit(text: str) -> None:
@@ -30,13 +45,18 @@ def emit(text: str) -> None:
             stream.write(text)
         except UnicodeEncodeError:
             encoding = stream.encoding or "ascii"
-            stream.write(text.encode(encoding, "replace").decode(encoding))
+            stream.write(_spelled(text).encode(encoding, "replace").decode(encoding))
         stream.flush()
     except BrokenPipeError:
         _discard_stdout()
     except OSError as error:
         _discard_stdout()
         raise UsageError(f"cannot write to standard output: {(error.strerror or str(error)).lower()}") from None
+
+
+def _spelled(text: str) -> str:
+    """Infinity as a word, in the room that it has in a table: as a question mark it would look undefined."""
+    return text.replace("  ∞", "inf").replace("∞", "inf")
 
 
 def _discard_stdout() -> None:
@@ -48,12 +68,16 @@ def _discard_stdout() -> None:
 
 def complain(message: str) -> None:
     """One line on stderr, whatever the message holds."""
-    from fp4sim.io.files import shown
+    line = " ".join(message.splitlines())
+    # the import needs numpy, whose own import may be what was interrupted and cannot be repeated
+    if not line.isprintable() or len(line) > _LINE_LIMIT:
+        from fp4sim.io.files import shown
 
+        line = shown(line, _LINE_LIMIT)
     try:
-        sys.stderr.write(f"fp4sim: {shown(' '.join(message.splitlines()), _LINE_LIMIT)}\n")
+        sys.stderr.write(f"fp4sim: {line}\n")
         sys.stderr.flush()
-    except (BrokenPipeError, UnicodeEncodeError):
+    except (OSError, UnicodeEncodeError):
         return
 
 

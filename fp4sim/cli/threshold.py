@@ -43,9 +43,10 @@ class Threshold:
     def failure(self, metrics: Metrics) -> str | None:
         """What is wrong with a total, or None.
 
-        A metric that is undefined because there is no error at all passes; undefined for another reason fails.
+        Where there is no error at all, an SNR is infinite, and what has no value for all-zero data passes; a metric that
+        is undefined for another reason fails.
         """
-        value: float | None = getattr(metrics, self.metric)
+        value = metrics.value(self.metric)
         if value is None:
             reason = metrics.undefined.get(self.metric, "no value")
             return None if metrics.mse == 0 else f"{self.metric} is undefined ({reason})"

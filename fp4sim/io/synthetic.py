@@ -14,7 +14,7 @@ import numpy as np
 from fp4sim.errors import UsageError
 from fp4sim.io.dtypes import numpy_dtype
 from fp4sim.io.files import shown
-from fp4sim.io.generators import GENERATORS, Shape, SyntheticGenerator
+from fp4sim.io.generators import GENERATORS, SUITE, Shape, SyntheticGenerator
 from fp4sim.io.source import ListSource, Tensor, TensorInfo
 
 _DTYPES: dict[str, str] = {
@@ -41,7 +41,7 @@ class _Options:
 class SyntheticTensor(Tensor):
     """A tensor generated on first read and kept; the same for the same generator, shape, parameters and seed.
 
-    The random stream depends on the generator's name and the seed alone, so a tensor of the whole suite equals the
+    The random stream depends on the generator's name and the seed alone, so a tensor of the suite equals the
     one asked for by name. Magnitudes beyond the dtype's largest become that largest: the tensor is always finite.
     """
 
@@ -93,12 +93,12 @@ def _finite(values: np.ndarray[Any, Any], dtype: str) -> np.ndarray[Any, Any]:
 
 
 def open_synthetic(spec: str) -> ListSource:
-    """Open ``synthetic`` (every generator) or ``synthetic:NAME``, each with options after colons.
+    """Open ``synthetic`` (the suite) or ``synthetic:NAME``, each with options after colons.
 
     Raises UsageError listing what exists for an unknown generator, parameter or option.
     """
     parts = spec.split(":")[1:]
-    chosen = GENERATORS
+    chosen = SUITE
     if parts and "=" not in parts[0] and not _SHAPE.fullmatch(parts[0]):
         chosen = (_named(parts[0]),)
         parts = parts[1:]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from fp4sim.io.files import shown
-from fp4sim.report.model import METRICS, Metrics
+from fp4sim.report.model import METRICS, UNNAMED, Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fp4sim.report.model import CompareResult
+
 UNDEFINED = "–"
+INFINITE = "∞"
 TOTAL_METRICS = ("rel_mse", "snr_db", "effective_bits", "cosine", "alignment", "max_error", "flushed", "scale_lost")
 TENSOR_METRICS = ("snr_db", "rel_mse", "cosine", "max_error", "flushed", "scale_lost")
 
@@ -20,14 +24,16 @@ _MOST_DECIMALS = 12
 
 
 def metric_text(name: str, metrics: Metrics) -> str:
-    """A metric of one row as its column shows it; a dash where it is undefined."""
-    return number_text(name, getattr(metrics, name))
+    """A metric of one row as its column shows it; a dash where it is undefined, ∞ where there is no error at all."""
+    return number_text(name, metrics.value(name))
 
 
 def number_text(name: str, value: float | None) -> str:
     """A value of the metric ``name`` with its factor and digits: never a misleading 0 or 1 by rounding alone."""
     if value is None:
         return UNDEFINED
+    if value == math.inf:
+        return INFINITE
     info = METRICS[name]
     scaled = value * info.factor
     if name in _SIGNIFICANT:
@@ -44,7 +50,8 @@ def number_text(name: str, value: float | None) -> str:
 def best_rows(name: str, rows: Sequence[Metrics]) -> set[int]:
     """Indexes of the rows that are best by a metric as it is shown; none where all look alike or stand alone."""
     goodness = METRICS[name].goodness
-    scored = {i: goodness(getattr(row, name)) for i, row in enumerate(rows) if getattr(row, name) is not None}
+    values = [row.value(name) for row in rows]
+    scored = {i: goodness(value) for i, value in enumerate(values) if value is not None}
     texts = [metric_text(name, row) for row in rows]
     if not scored or len(set(texts)) == 1:
         return set()
@@ -72,6 +79,11 @@ def safe_name(name: str, limit: int = 0) -> str:
     return middle_cut(text, limit) if limit else text
 
 
+def tensor_name(name: str, limit: int = 0) -> str:
+    """A tensor's name as :func:`safe_name` shows it, with a word for the empty one."""
+    return safe_name(name or UNNAMED, limit)
+
+
 def middle_cut(text: str, limit: int) -> str:
     """``text`` in at most ``limit`` characters: its two ends around an ellipsis."""
     if len(text) <= limit:
@@ -88,6 +100,12 @@ def shape_text(shape: tuple[int, ...]) -> str:
 def count_of(number: int, noun: str) -> str:
     """A count with its noun: 1 tensor, 2 tensors."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def note_lines(result: CompareResult) -> list[str]:
+    """What was done to tensors before they were compared: a line for each note with the tensors that it concerns."""
+    counts = Counter(note for tensor in result.tensors for note in tensor.notes)
+    return [f"{note}: {count_of(count, 'tensor')}" for note, count in counts.items()]
 
 
 def settings_text(settings: dict[str, object]) -> str:

@@ -7,7 +7,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fp4sim.report.cells import safe_name
+from fp4sim.report.cells import safe_name, tensor_name
 from fp4sim.report.model import METRICS
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ HEAD = (
     *(f"error_share_{cause}" for cause in _CAUSES),
     "blocks",
     *_SCALES,
+    "notes",
 )
 
 
@@ -35,6 +36,7 @@ class _Row:
     shape: str
     dtype: str
     nonfinite: int
+    notes: tuple[str, ...] = ()
 
 
 def compare_csv(result: CompareResult) -> str:
@@ -44,7 +46,8 @@ def compare_csv(result: CompareResult) -> str:
     table.writerow(HEAD)
     for tensor in result.tensors:
         shape = "x".join(map(str, tensor.shape))
-        row = _Row("tensor", tensor.name, tensor.source, shape, tensor.dtype, tensor.nonfinite)
+        name = tensor_name(tensor.name)
+        row = _Row("tensor", name, tensor.source, shape, tensor.dtype, tensor.nonfinite, tensor.notes)
         for info, metrics in zip(result.formats, tensor.results, strict=True):
             table.writerow(_cells(row, info, metrics))
     nonfinite = sum(tensor.nonfinite for tensor in result.tensors)
@@ -63,6 +66,7 @@ def _cells(row: _Row, info: FormatInfo, metrics: Metrics) -> list[object]:
         *(metrics.error_share.get(cause) for cause in _CAUSES),
         metrics.blocks,
         *(getattr(metrics, name) for name in _SCALES),
+        inert("; ".join(row.notes)),
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from fp4sim.report.cells import TENSOR_METRICS, best_rows, count_of, metric_text, safe_name, shape_text
+from fp4sim.report.cells import TENSOR_METRICS, best_rows, count_of, metric_text, note_lines, safe_name, shape_text
 from fp4sim.report.model import METRICS
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def compare_table(result: CompareResult) -> str:
         rows += _rows(result, safe_name(result.label(tensor), _NAME_LIMIT), shape_text(tensor.shape), tensor.results)
     hidden = len(result.tensors) - _TENSORS_SHOWN
     notes = [f"{hidden:,} more in <code>.tensors</code>"] if hidden > 0 else []
+    notes += [escape(line) for line in note_lines(result)]
     if result.skipped:
         notes.append(f"{count_of(len(result.skipped), 'tensor')} skipped, see <code>.skipped</code>")
     specs = "; ".join(f"{escape(info.short)} is {escape(info.spec)}" for info in result.formats)

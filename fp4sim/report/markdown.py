@@ -11,12 +11,13 @@ from fp4sim.report.cells import (
     best_rows,
     count_of,
     metric_text,
+    note_lines,
     number_text,
     safe_name,
     settings_text,
     shape_text,
 )
-from fp4sim.report.model import METRICS
+from fp4sim.report.model import METRICS, UNNAMED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,10 +70,10 @@ def _numbers(rows: Sequence[Metrics], metrics: Sequence[str]) -> list[list[str]]
 def _totals(result: CompareResult, metrics: Sequence[str]) -> str:
     numbers = _numbers([total.metrics for total in result.totals], metrics)
     rows = []
-    for info, total, texts in zip(result.formats, result.totals, numbers, strict=True):
+    for i, (info, texts) in enumerate(zip(result.formats, numbers, strict=True)):
         rows.append([code(info.short), f"{info.bits_per_element:g}", *texts])
         if len(result.tensors) > 1:
-            rows.append(["median", "", *(number_text(name, total.median.get(name)) for name in metrics)])
+            rows.append(["median", "", *(number_text(name, result.median(i, name)) for name in metrics)])
     return _table(["Format", "bits/elem", *_heads(metrics)], 1, rows)
 
 
@@ -88,7 +89,7 @@ def _tensors(result: CompareResult, metrics: Sequence[str]) -> str:
 def _skipped(result: CompareResult) -> str:
     if not result.skipped:
         return ""
-    lines = [f"- {code(one.name)}: {safe_name(one.reason)}" for one in result.skipped[:_SKIPPED_SHOWN]]
+    lines = [f"- {code(one.name or UNNAMED)}: {safe_name(one.reason)}" for one in result.skipped[:_SKIPPED_SHOWN]]
     more = len(result.skipped) - len(lines)
     if more:
         lines.append(f"- and {more:,} more")
@@ -100,6 +101,7 @@ def _legend(result: CompareResult) -> str:
     for info in result.formats:
         notes = "".join(f"; {note}" for note in info.notes)
         lines.append(f"- {code(info.short)} is {code(info.spec)}, {info.bits_per_element:g} bits per element{notes}")
+    lines += [f"- {line}" for line in note_lines(result)]
     sources = ", ".join(code(source) for source in result.sources)
     made = f"fp4sim {result.version}, bits version {result.bits_version}, {settings_text(result.settings)}"
     return "\n".join(lines) + f"\n\n{sources}; {made}"

@@ -5,10 +5,13 @@ Undefined numbers are None, with the reason under ``undefined`` by field name: J
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 COMPARE_SCHEMA = "fp4sim.compare/1"
+NO_ERROR = "no error at all"  # why an SNR is undefined although it is as good as can be
+UNNAMED = "(unnamed)"
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,11 @@ class Metrics:
     scale_histogram: dict[str, int]
     max_error_in: str | None = None
     undefined: dict[str, str] = field(default_factory=dict)
+
+    def value(self, name: str) -> float | None:
+        """The metric ``name`` to rank and to show: +infinity where it is None because there is no error at all."""
+        found: float | None = getattr(self, name)
+        return math.inf if found is None and self.undefined.get(name) == NO_ERROR else found
 
 
 @dataclass(frozen=True)
@@ -114,7 +122,14 @@ class CompareResult:
     def label(self, tensor: TensorResult) -> str:
         """The name to show: with its source where another tensor has the same name."""
         twins = sum(other.name == tensor.name for other in self.tensors) if len(self.sources) > 1 else 1
-        return tensor.name if twins == 1 else f"{tensor.source}: {tensor.name}"
+        name = tensor.name or UNNAMED
+        return name if twins == 1 else f"{tensor.source}: {name}"
+
+    def median(self, index: int, name: str) -> float | None:
+        """The median of a format's metric to show: a record has None for infinity, which tensors without error tell."""
+        found = self.totals[index].median.get(name)
+        exact = any(tensor.results[index].value(name) == math.inf for tensor in self.tensors)
+        return math.inf if found is None and exact else found
 
     def _repr_html_(self) -> str:
         from fp4sim.report.html_table import compare_table

@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from fp4sim.report.cells import (
+    INFINITE,
     TENSOR_METRICS,
     TOTAL_METRICS,
     UNDEFINED,
     best_rows,
     count_of,
     metric_text,
+    note_lines,
     number_text,
     safe_name,
     settings_text,
     shape_text,
+    tensor_name,
 )
 from fp4sim.report.fit import Column, fitted_table
-from fp4sim.report.model import METRICS
+from fp4sim.report.model import METRICS, NO_ERROR
 from fp4sim.report.terminal_details import detail_tables
 
 if TYPE_CHECKING:
@@ -93,7 +96,7 @@ def _print_totals(console: Console, result: CompareResult, view: View) -> None:
         for i, total in enumerate(result.totals):
             cells.append(_best(metric_text(metric, total.metrics), i in best))
             if medians:
-                cells.append(Text(number_text(metric, total.median.get(metric)) + " ", style="dim"))
+                cells.append(Text(number_text(metric, result.median(i, metric)) + " ", style="dim"))
         columns.append(Column(_head(metric), cells, drop=_DROP.get(metric, 1)))
     table, dropped = fitted_table(columns, console.width)
     elements = sum(tensor.elements for tensor in result.tensors)
@@ -154,7 +157,7 @@ def _print_skipped(console: Console, result: CompareResult) -> None:
     console.print()
     console.print(Text(f"Skipped {count_of(len(result.skipped), 'tensor')}:"))
     for reason, group in list(names.items())[:_SKIPPED_SHOWN]:
-        some = ", ".join(safe_name(name, 60) for name in group[:_SKIPPED_SHOWN])
+        some = ", ".join(tensor_name(name, 60) for name in group[:_SKIPPED_SHOWN])
         line = Text(f"  {reason} ({len(group):,}): {some}{', …' if len(group) > _SKIPPED_SHOWN else ''}", style="dim")
         line.truncate(console.width, overflow="ellipsis")
         console.print(line)
@@ -170,7 +173,12 @@ def _print_legend(console: Console, result: CompareResult) -> None:
         notes = "".join(f"; {note}" for note in info.notes)
         line = f"{info.short:<{width}} = {info.spec}, {info.bits_per_element:g} bits per element{notes}"
         console.print(Text(line, style="dim"))
+    for line in note_lines(result):
+        console.print(Text(line, style="dim"))
     undefined = {reason for tensor in result.tensors for row in tensor.results for reason in row.undefined.values()}
+    if NO_ERROR in undefined:
+        console.print(Text(f"{INFINITE} {NO_ERROR}", style="dim"))
+    undefined.discard(NO_ERROR)
     if undefined:
         console.print(Text(f"{UNDEFINED} undefined: {'; '.join(sorted(undefined))}", style="dim"))
     nonfinite = sum(tensor.nonfinite for tensor in result.tensors)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from fp4sim.cli.main import app
+from fp4sim.cli.app import app
 from fp4sim.io.writer import write_safetensors
 
 

@@ -48,9 +48,9 @@ def test_odd_columns_do_not_break(run, columns):
 
 
 def test_the_suite_is_the_default(run_json):
-    data = run_json("compare", "--json", "--include", "t*")
+    data = run_json("compare", "--json", "--include", "*t*")
     assert data["sources"] == ["synthetic"]
-    assert [tensor["name"] for tensor in data["tensors"]] == ["ties"]
+    assert [tensor["name"] for tensor in data["tensors"]] == ["student-t", "outlier-channels"]
     assert [info["short"] for info in data["formats"]] == ["nvfp4", "mxfp4"]
 
 
@@ -121,6 +121,8 @@ def test_fail_on(run, checkpoint, rule, code):
 def test_fail_on_undefined(run, tmp_path):
     np.save(tmp_path / "exact.npy", np.full((2, 32), 6, np.float32))
     assert run("compare", tmp_path / "exact.npy", "-f", "mxfp4", "--fail-on", "snr_db<15").exit_code == 0
+    infinite = run("compare", tmp_path / "exact.npy", "-f", "mxfp4", "--fail-on", "snr_db>15")
+    assert (infinite.exit_code, infinite.stderr.split(" over")[0]) == (1, "fp4sim: failed: mxfp4: snr_db inf > 15")
     x = np.ones((2, 32), np.float32)
     x[0, 0] = np.nan
     np.save(tmp_path / "nan.npy", x)

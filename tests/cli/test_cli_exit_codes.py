@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import fp4sim
@@ -147,6 +149,52 @@ def test_a_reader_that_leaves_is_no_error(args):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="closes descriptors in a shell")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [
+        ("compare synthetic:ties", 0),
+        ("compare synthetic:ties --fail-on 'snr_db<99'", 1),
+        ("compare nope.npy", 3),
+        ("formats", 0),
+        ("--help", 0),
+        ("--nope", 2),
+    ],
+)
+def test_closed_streams_change_no_code(args, code, closed):
+    script = "from fp4sim.cli.main import main; main()"
+    command = ["sh", "-c", f'"{sys.executable}" -c "{script}" {args} {closed}']
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == code, done.stderr
+    assert bool(done.stdout) == (code < 2 and ">&- 2" not in closed and closed != ">&-")
+    assert one_line(done.stderr) if code and closed == ">&-" else done.stderr == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="closes descriptors in a shell")
+def test_a_closed_stdout_writes_into_no_file(tmp_path):
+    script = "from fp4sim.cli.main import main; main()"
+    args = f"compare synthetic:ties -o '{tmp_path}/x.json'"
+    subprocess.run(["sh", "-c", f'"{sys.executable}" -c "{script}" {args} >&- 2>&-'], check=True, timeout=120)
+    assert json.loads((tmp_path / "x.json").read_text())["sources"] == ["synthetic:ties"]
+
+
+@pytest.mark.parametrize("module", ["typer", "numpy", "numpy.linalg", "rich.console", "fp4sim.commands.compare"])
+def test_an_interrupt_during_imports_is_one_line(module):
+    script = (
+        "import sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}: raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "from fp4sim.cli.main import main\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", script, "compare", "synthetic:ties"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "fp4sim: interrupted\n")
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_full_disk_is_one_line():
     command = [sys.executable, "-c", "from fp4sim.cli.main import main; main()", "formats"]
@@ -161,3 +209,10 @@ def test_ascii_streams_get_question_marks_not_a_crash(process):
     done = process("compare", "synthetic:ties", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert done.returncode == 0, done.stderr
     assert "relMSE" in done.stdout
+
+
+def test_ascii_streams_tell_infinite_from_undefined(process, tmp_path):
+    np.save(tmp_path / "exact.npy", np.full((2, 32), 6, np.float32))
+    done = process("compare", tmp_path / "exact.npy", "-f", "mxfp4", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert " inf " in done.stdout
+    assert "inf no error at all" in done.stdout

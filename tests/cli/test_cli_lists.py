@@ -99,4 +99,7 @@ def test_sources(run, run_json):
     data = run_json("sources", "--json")
     assert [row["name"] for row in data["synthetic"]] == [row.name for row in GENERATORS]
     assert ".safetensors" in data["files"]
-    assert "nu=5" in run("sources").stdout
+    text = run("sources").stdout
+    assert "nu=5" in text
+    in_suite = {line.split()[0]: line.split()[1] == "yes" for line in text.splitlines() if line[:1].islower()}
+    assert {row.name: row.in_suite for row in GENERATORS}.items() <= in_suite.items()

@@ -50,6 +50,14 @@ def hostile():
 
 
 @pytest.fixture(scope="session")
+def exact():
+    """Two tensors that mxfp4 holds exactly and nvfp4 does not, one of them from float64, and one that neither holds."""
+    grid = np.tile(np.array([1, 2, 3, 4, 6, 0.5, 1.5, 0], np.float32), (4, 8))
+    noise = np.random.default_rng(2).standard_normal((4, 64)).astype(np.float32)
+    return fp4sim.compare({"grid": grid, "double": grid.astype(np.float64), "noise": noise}, "nvfp4,mxfp4")
+
+
+@pytest.fixture(scope="session")
 def plain():
     """Four ordinary tensors under three formats, one of them with a long name."""
     rng = np.random.default_rng(1)

@@ -104,6 +104,19 @@ def test_csv_has_no_formula_and_no_control_character(hostile, hostile_names):
             assert not row[column].startswith(("=", "+", "-", "@", "\t", "\r"))
 
 
+def test_an_empty_name_is_named_everywhere(hostile):
+    lines = render(hostile, 200, View(top=0, verbose=True)).splitlines()
+    assert sum(line.startswith("(unnamed) ") for line in lines) == 3
+    assert any(line.startswith("  dtype int32") for line in lines)
+    markdown = compare_markdown(hostile)
+    assert "| `(unnamed)` | 4×32 |" in markdown
+    assert "- `(unnamed)`: dtype int32" in markdown
+    assert "<bdi>(unnamed)</bdi>" in compare_table(hostile)
+    rows = list(csv.DictReader(io.StringIO(compare_csv(hostile))))
+    assert [row["format"] for row in rows if row["tensor"] == "(unnamed)"] == ["nvfp4", "mxfp4"]
+    assert {row["row"] for row in rows if not row["tensor"]} == {"total"}
+
+
 def test_json_keeps_names_exactly(hostile, hostile_names):
     def refuse(constant):
         raise AssertionError(constant)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -17,8 +18,10 @@ from fp4sim.report.csv_table import compare_csv
 from fp4sim.report.html_table import compare_table
 from fp4sim.report.json_text import strict_json
 from fp4sim.report.markdown import compare_markdown
+from fp4sim.report.model import NO_ERROR
 from fp4sim.report.order import worst_first
 from fp4sim.report.terminal import View, print_compare
+from fp4sim.stats import metrics
 
 
 def render(result, width=100, view=None, **options):
@@ -42,6 +45,7 @@ def render(result, width=100, view=None, **options):
         ("mse", 1.31007e70, "1.31e+70"),
         ("mean_error", -3.33e-05, "-3.3e-05"),
         ("snr_db", None, "–"),
+        ("snr_db", math.inf, "∞"),
     ],
 )
 def test_number_text(metric, value, text):
@@ -64,6 +68,55 @@ def test_best_is_what_reads_best(plain):
     assert best_rows("snr_db", alike) == {0, 1}
     assert best_rows("snr_db", alike[:2]) == set()
     assert best_rows("snr_db", plain.tensors[3].results) == set()
+
+
+def test_no_error_has_one_name():
+    assert metrics.NO_ERROR == NO_ERROR
+
+
+@pytest.mark.parametrize("metric", ["snr_db", "effective_bits", "rel_mse"])
+def test_no_error_at_all_is_best(exact, metric):
+    assert best_rows(metric, exact.tensors[0].results) == {1}
+
+
+def test_no_error_at_all_is_infinite_in_tables(exact):
+    grid = replace(exact, tensors=exact.tensors[:1])
+    text = render(grid)
+    assert "mxfp4*        ∞ " in text
+    assert "∞ no error at all" in text
+    assert "undefined" not in text
+    assert "| **∞** |" in compare_markdown(grid)
+    assert 'title="no error at all"><b>∞</b>' in compare_table(grid)
+    rows = list(csv.DictReader(io.StringIO(compare_csv(grid))))
+    assert (rows[1]["format"], rows[1]["snr_db"]) == ("mxfp4", "")
+    assert grid.to_dict()["tensors"][0]["results"][1]["snr_db"] is None
+
+
+def test_no_error_at_all_sorts_as_best(exact):
+    reversed_formats = replace(
+        exact, tensors=tuple(replace(tensor, results=tensor.results[::-1]) for tensor in exact.tensors)
+    )
+    assert [tensor.name for tensor in worst_first(reversed_formats, "snr_db").tensors] == ["noise", "grid", "double"]
+
+
+def test_an_infinite_median_is_shown(exact, plain):
+    assert exact.totals[1].median["snr_db"] is None
+    assert exact.median(1, "snr_db") == math.inf
+    assert exact.median(0, "snr_db") == exact.totals[0].median["snr_db"]
+    line = next(line for line in compare_markdown(exact, ["snr_db"]).splitlines()[::-1] if line.startswith("| median"))
+    assert line == "| median |  | ∞ |"
+    assert "∞" in render(exact).split("mxfp4 ")[1].splitlines()[1]
+    none = replace(plain.totals[0], median={})
+    assert replace(plain, totals=(none,)).median(0, "snr_db") is None
+
+
+def test_notes_are_shown(exact):
+    line = "float64 rounded once to float32: 1 tensor"
+    assert line in render(exact).splitlines()
+    assert f"- {line}" in compare_markdown(exact).splitlines()
+    assert line in compare_table(exact)
+    rows = csv.DictReader(io.StringIO(compare_csv(exact)))
+    assert {row["tensor"] for row in rows if row["notes"] == "float64 rounded once to float32"} == {"double"}
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 140])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fp4sim.kernels.cpu.jit import bits_of, float_of, kernel
+from fp4sim.kernels.cpu.jit import bits_of, float_of, inlined, kernel
 from fp4sim.stats.sums import LANES, PanelSums
 
 if TYPE_CHECKING:
@@ -52,6 +52,17 @@ def error_sums(
     return parts
 
 
+@inlined
+def _decode(
+    code: Any, shift: Any, rebias: Any, first_normal: Any, quantum: Any, sign_mask: Any, sign_shift: Any
+) -> Any:
+    """The float32 value of a code of up to 8 bits."""
+    magnitude = np.int32(code & (sign_mask - np.int32(1)))
+    normal = float_of(np.int32(np.int32(magnitude << shift) + rebias))
+    plain = np.float32(magnitude) * quantum if magnitude < first_normal else normal
+    return float_of(np.int32(bits_of(plain) | np.int32((code & sign_mask) << sign_shift)))
+
+
 @kernel
 def _occupancy_pairs(pairs: Any, cols: int, bins: Any) -> None:
     for row in range(pairs.shape[0]):
@@ -80,8 +91,7 @@ def _error_kernel(fmt: FloatFormat, *, divides: bool) -> Any:
     rebias = np.int32((127 - fmt.bias) << 23)
     first_normal = np.int32(1 << fmt.mantissa_bits)
     quantum = np.float32(fmt.min_normal * 2.0**-fmt.mantissa_bits)
-    magnitude_mask, sign_mask = np.int32((1 << fmt.magnitude_bits) - 1), np.int32(fmt.sign_mask)
-    sign_shift = np.int32(31 - fmt.magnitude_bits)
+    sign_mask, sign_shift = np.int32(fmt.sign_mask), np.int32(31 - fmt.magnitude_bits)
     largest = np.float32(fmt.max)
 
     @kernel
@@ -131,10 +141,7 @@ def _error_kernel(fmt: FloatFormat, *, divides: bool) -> Any:
                     s1, d1, i1 = scales[block1], decodes[block1], inverses[block1]
                     for j in range(32):
                         code = np.int32(line_codes[unit * 32 + j])
-                        magnitude = np.int32(code & magnitude_mask)
-                        normal = float_of(np.int32(np.int32(magnitude << shift) + rebias))
-                        plain = np.float32(magnitude) * quantum if magnitude < first_normal else normal
-                        value[j] = float_of(np.int32(bits_of(plain) | np.int32((code & sign_mask) << sign_shift)))
+                        value[j] = _decode(code, shift, rebias, first_normal, quantum, sign_mask, sign_shift)
                     for j in range(16):
                         f0, f1 = line[unit * 32 + j], line[unit * 32 + 16 + j]
                         x0, x1 = np.float64(f0), np.float64(f1)
@@ -168,10 +175,7 @@ def _error_kernel(fmt: FloatFormat, *, divides: bool) -> Any:
                         col = unit * 32 + j
                         scale, step, inverse = scales[col // cols], decodes[col // cols], inverses[col // cols]
                         code = np.int32(line_codes[col])
-                        magnitude = np.int32(code & magnitude_mask)
-                        normal = float_of(np.int32(np.int32(magnitude << shift) + rebias))
-                        plain = np.float32(magnitude) * quantum if magnitude < first_normal else normal
-                        signed = float_of(np.int32(bits_of(plain) | np.int32((code & sign_mask) << sign_shift)))
+                        signed = _decode(code, shift, rebias, first_normal, quantum, sign_mask, sign_shift)
                         xj, v = np.float64(line[col]), np.float64(signed) * step
                         e = v - xj
                         z = abs(line[col] / scale if divides else line[col] * scale)
@@ -204,10 +208,7 @@ def _error_kernel(fmt: FloatFormat, *, divides: bool) -> Any:
                     decodes, inverses = decode[worst_row // rows], per_amax[worst_row // rows]
                     for col in range(valid_cols - 1, -1, -1):
                         code = np.int32(line_codes[col])
-                        magnitude = np.int32(code & magnitude_mask)
-                        normal = float_of(np.int32(np.int32(magnitude << shift) + rebias))
-                        plain = np.float32(magnitude) * quantum if magnitude < first_normal else normal
-                        signed = float_of(np.int32(bits_of(plain) | np.int32((code & sign_mask) << sign_shift)))
+                        signed = _decode(code, shift, rebias, first_normal, quantum, sign_mask, sign_shift)
                         e = np.float64(signed) * decodes[col // cols] - np.float64(line[col])
                         if abs(e) * inverses[col // cols] == worst[cell]:
                             where[cell] = worst_row * line.size + col

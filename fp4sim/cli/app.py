@@ -1,0 +1,62 @@
+"""The command ``fp4sim``: what there is to run. Each command is a file of its own and imports its work when it runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fp4sim.cli.compare import compare
+from fp4sim.cli.dequantize import dequantize
+from fp4sim.cli.formats import formats
+from fp4sim.cli.guard import GuardedGroup
+from fp4sim.cli.quantize import quantize
+from fp4sim.cli.sources import sources
+from fp4sim.cli.spec import spec
+
+_EPILOG = """\b
+Exit codes:
+  0    done
+  1    a mismatch, or a threshold of --fail-on crossed, and nothing else
+  2    wrong usage: an unknown name or option, arguments that do not fit
+  3    input that cannot be read, is damaged, or holds NaN or Inf
+  4    no usable device
+  5    nothing was there to compare or quantize
+  70   a bug in fp4sim: please report it
+  130  interrupted
+
+\b
+FP4SIM_DEBUG=1 shows the traceback of a bug. NO_COLOR and COLUMNS are respected.
+"""
+
+app = typer.Typer(
+    name="fp4sim",
+    cls=GuardedGroup,
+    help="The reference instrument for 4-bit floating point: bit-exact NVFP4, MXFP4 and relatives.",
+    epilog=_EPILOG,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Print the version, or the help where no command is given."""
+    from fp4sim import BITS_VERSION, __version__
+    from fp4sim.cli.console import emit
+    from fp4sim.errors import ExitCode
+
+    if version:
+        emit(f"fp4sim {__version__} (bits version {BITS_VERSION})\n")
+        raise typer.Exit()
+    if context.invoked_subcommand is None:
+        emit(context.get_help() + "\n")
+        raise typer.Exit(ExitCode.USAGE)
+
+
+for _command in (compare, quantize, dequantize, formats, spec, sources):
+    app.command()(_command)
