@@ -11,7 +11,7 @@ from fp4sim.geometry import Cell, Geometry
 from fp4sim.kernels.reference.blocks import pack
 from fp4sim.packed import PackedTensor
 from fp4sim.panels import Panels
-from fp4sim.parallel import map_ordered, thread_count
+from fp4sim.parallel import run_all, thread_count
 from fp4sim.quantizer import Quantizer
 from fp4sim.randbits import Stream
 from fp4sim.rounding import Rounding
@@ -56,8 +56,7 @@ def quantize_tensor(
             output.codes(cell, quantizer.encode(cell, panel, scales))
         output.scales(cell, scales.codes, scales.stored)
 
-    for _ in map_ordered(encode, geometry.pieces, workers):
-        pass
+    run_all(encode, geometry.pieces, workers)
     return PackedTensor(
         packed=output.packed.reshape(*geometry.moved_shape[:-1], -1),
         block_scale=output.block_scale.reshape(geometry.block_shape if spec.scale is not None else (0,)),

@@ -1,10 +1,11 @@
-"""Ordered work over a small thread pool: kernels release the GIL, results come back in order."""
+"""Work over a few threads: kernels release the GIL, results come back in order."""
 
 from __future__ import annotations
 
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
 
 from fp4sim.errors import UsageError
@@ -58,3 +59,35 @@ def map_ordered(function: Callable[[T], R], items: Sequence[T], threads: int) ->
             yield from waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def run_all(function: Callable[[T], R], items: Sequence[T], threads: int) -> list[R]:
+    """All results of ``function`` over ``items``, in order, in IEEE float mode; the calling thread works too.
+
+    The first exception (an interrupt of the calling thread too) stops what has not started and is raised here.
+    """
+    results: dict[int, R] = {}
+    failures: list[BaseException] = []
+    waiting = deque(enumerate(items))  # popleft is atomic
+
+    def work() -> None:
+        try:
+            with ieee_mode():
+                while waiting and not failures:
+                    try:
+                        index, item = waiting.popleft()
+                    except IndexError:  # another thread took the last one
+                        return
+                    results[index] = function(item)
+        except BaseException as failure:
+            failures.append(failure)
+
+    helpers = [Thread(target=work, name=f"fp4sim-{i}", daemon=True) for i in range(min(threads, len(items)) - 1)]
+    for helper in helpers:
+        helper.start()
+    work()
+    for helper in helpers:
+        helper.join()
+    if failures:
+        raise failures[0]
+    return [results[index] for index in range(len(items))]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from fp4sim.errors import UnreadableError
-from fp4sim.parallel import map_ordered
+from fp4sim.parallel import run_all
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,7 +85,7 @@ def measure(
 
     merging = Lock()
     amax, count = np.float32(0), 0
-    for most, bad in map_ordered(largest, geometry.pieces, threads):
+    for most, bad in run_all(largest, geometry.pieces, threads):
         amax = np.maximum(amax, most)
         count += bad
     return Statistic(amax, rows, count, geometry, maxima)

@@ -22,7 +22,7 @@ from fp4sim.report.model import METRICS, CompareResult, FormatInfo, Metrics, Ski
 from fp4sim.rounding import Rounding
 from fp4sim.spec import Block, Spec
 from fp4sim.statistic import Nonfinite, Statistic, measure
-from fp4sim.stats.metrics import NO_ERROR, ScaleCounts, metrics_of
+from fp4sim.stats.metrics import ScaleCounts, metrics_of
 from fp4sim.stats.sums import PanelSums, SumTree
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ def _total(rows: Sequence[TensorResult], measured: Sequence[_Measured], index: i
 
 def _median(rows: Sequence[Metrics], name: str) -> float | None:
     """Over tensors with a value; one without any error counts as infinitely good, and so may the median."""
-    values = [math.inf if row.undefined.get(name) == NO_ERROR else getattr(row, name) for row in rows]
+    values = [row.value(name) for row in rows]
     known = [value for value in values if value is not None]
     median = statistics.median(known) if known else None
     return None if median is None or math.isinf(median) else median

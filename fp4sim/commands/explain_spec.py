@@ -43,6 +43,8 @@ STEP_WORDS = {
     "mseden": "random Hadamard rotation, least-squares scale and a correction that makes it unbiased",
     "eden": "random rotation and the correction of EDEN",
     "occ": "outliers clamped, and kept sparsely beside",
+    "if4": "each block in FP4 or in INT4, whichever has less error",
+    "mxplus": "the block maximum with its exponent bits as mantissa",
     "dge": "a gradient estimator of the backward pass; no forward effect",
 }
 

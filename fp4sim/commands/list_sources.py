@@ -22,12 +22,13 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Generator:
-    """A synthetic tensor: its default shape and its parameters as (name, default, low, high)."""
+    """A synthetic tensor: its default shape, its parameters as (name, default, low, high), whether the suite has it."""
 
     name: str
     description: str
     shape: tuple[int, int]
     parameters: tuple[tuple[str, float, float, float], ...]
+    in_suite: bool
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,13 @@ class SourceList:
 def list_sources() -> SourceList:
     """Everything that can be compared or quantized."""
     generators = (
-        Generator(row.name, row.description, row.shape, tuple((p.name, p.default, p.low, p.high) for p in row.params))
+        Generator(
+            row.name,
+            row.description,
+            row.shape,
+            tuple((p.name, p.default, p.low, p.high) for p in row.params),
+            row.in_suite,
+        )
         for row in GENERATORS
     )
     return SourceList(tuple(generators), {suffix: _KINDS[suffix] for suffix in SUFFIXES})

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from fp4sim.io.generators import SUITE
 from fp4sim.report.cells import shape_text
 from fp4sim.report.fit import Column, fitted_table
 
@@ -22,11 +21,10 @@ def print_sources(console: Console, sources: SourceList) -> None:
     """Print the synthetic tensors, how to ask for them, and the suffixes."""
     rows = sources.synthetic
     parameters = [", ".join(f"{name}={default:g}" for name, default, _, _ in row.parameters) for row in rows]
-    suite = {generator.name for generator in SUITE}
     table, _ = fitted_table(
         [
             Column("synthetic", [Text(row.name, style="bold") for row in rows], numeric=False),
-            Column("suite", [Text("yes" if row.name in suite else "") for row in rows], numeric=False),
+            Column("suite", [Text("yes" if row.in_suite else "") for row in rows], numeric=False),
             Column("shape", [Text(shape_text(row.shape)) for row in rows], numeric=False),
             Column("parameters", [Text(text) for text in parameters], numeric=False),
             Column("what", [Text(row.description) for row in rows], numeric=False, least=20),

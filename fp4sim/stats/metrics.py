@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fp4sim.report.model import Metrics
+from fp4sim.report.model import NO_ERROR, Metrics
 from fp4sim.stats.sums import (
     CAUSES,
     E2,
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fp4sim.floats import FloatFormat
-
-NO_ERROR = "no error at all"  # why an SNR is undefined although it is as good as can be
 
 
 @dataclass(frozen=True)

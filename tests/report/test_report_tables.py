@@ -18,10 +18,8 @@ from fp4sim.report.csv_table import compare_csv
 from fp4sim.report.html_table import compare_table
 from fp4sim.report.json_text import strict_json
 from fp4sim.report.markdown import compare_markdown
-from fp4sim.report.model import NO_ERROR
 from fp4sim.report.order import worst_first
 from fp4sim.report.terminal import View, print_compare
-from fp4sim.stats import metrics
 
 
 def render(result, width=100, view=None, **options):
@@ -68,10 +66,6 @@ def test_best_is_what_reads_best(plain):
     assert best_rows("snr_db", alike) == {0, 1}
     assert best_rows("snr_db", alike[:2]) == set()
     assert best_rows("snr_db", plain.tensors[3].results) == set()
-
-
-def test_no_error_has_one_name():
-    assert metrics.NO_ERROR == NO_ERROR
 
 
 @pytest.mark.parametrize("metric", ["snr_db", "effective_bits", "rel_mse"])
