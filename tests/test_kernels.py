@@ -165,6 +165,12 @@ def test_te_scale_stage(name: str, one_group: bool) -> None:
             np.testing.assert_array_equal(ours, theirs)
 
 
+@given(st.integers(0, 3000), st.integers(0, 2**32 - 1))
+def test_histogram(size: int, seed: int) -> None:
+    codes = np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)
+    np.testing.assert_array_equal(CpuKernels.histogram(codes), ReferenceKernels.histogram(codes))
+
+
 def test_policies_other_than_the_hardware_s_take_the_reference_path() -> None:
     x = np.array([[-0.0, np.nan, 7.0, -1.0] * 4], np.float32)
     cast = ElementCast(ELEMENTS[0], policy=CastPolicy(nan="zero", negative_zero="drop"))

@@ -215,11 +215,11 @@ def _measure_run(quantizer: Quantizer, run: Run, panel: Any) -> tuple[list[Panel
     cell = run.whole
     scales = quantizer.scales(cell, panel)
     sums = quantizer.errors(run, panel, scales)
-    block = quantizer.geometry.block
-    if block.kind != "tile":
-        return sums, ScaleCounts.of(scales.codes, scales.amax, quantizer.spec.scale)
-    rows, cols = -(-cell.rows // block.rows), -(-cell.cols // block.cols)
-    return sums, ScaleCounts.of(scales.codes[:rows, :cols], scales.amax[:rows, :cols], quantizer.spec.scale)
+    block, codes, amax = quantizer.geometry.block, scales.codes, scales.amax
+    if block.kind == "tile":  # leave out blocks that only pad
+        rows, cols = -(-cell.rows // block.rows), -(-cell.cols // block.cols)
+        codes, amax = codes[:rows, :cols], amax[:rows, :cols]
+    return sums, ScaleCounts.of(codes, amax, quantizer.spec.scale, quantizer.kernels.histogram)
 
 
 def _whole_tensor_scale(quantizer: Quantizer, scales: ScaleCounts) -> ScaleCounts:

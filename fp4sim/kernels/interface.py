@@ -98,6 +98,9 @@ class Kernels(Protocol):
     def unpack(self, packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The inverse of ``pack``."""
 
+    def histogram(self, codes: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """How often each byte occurs, int64 (256,)."""
+
     def error_sums(
         self,
         x: NDArray[np.float32],

@@ -26,6 +26,8 @@ from fp4sim.stats.sums import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from fp4sim.floats import FloatFormat
@@ -59,8 +61,17 @@ class ScaleCounts:
         return ScaleCounts(blocks, zero, lost, subnormal, saturated, self.histogram // times)
 
     @classmethod
-    def of(cls, codes: NDArray[np.unsignedinteger], amax: NDArray[np.float32], fmt: FloatFormat | None) -> ScaleCounts:
-        """Count the scales of a cell: ``codes`` and ``amax`` one a block (not those that only pad)."""
+    def of(
+        cls,
+        codes: NDArray[np.unsignedinteger],
+        amax: NDArray[np.float32],
+        fmt: FloatFormat | None,
+        count: Callable[[NDArray[np.uint8]], NDArray[np.int64]],
+    ) -> ScaleCounts:
+        """Count the scales of a cell: ``codes`` and ``amax`` one a block (not those that only pad).
+
+        ``count`` is a backend's byte histogram.
+        """
         if fmt is None:
             return cls(0, 0, 0, 0, 0, np.zeros(0, np.int64))
         if fmt.bits > 8:
@@ -69,7 +80,7 @@ class ScaleCounts:
             lost, saturated = int((zero & (amax > 0)).sum()), int((codes == fmt.max_code).sum())
             none = np.zeros(0, np.int64)
             return cls(codes.size, int(zero.sum()), lost, int(below_normal.sum()), saturated, none)
-        histogram = np.bincount(codes.ravel(), minlength=256)
+        histogram = count(codes.astype(np.uint8, copy=False))
         saturated = int(histogram[fmt.max_code])
         if not fmt.has_zero:
             return cls(codes.size, 0, 0, 0, saturated, histogram)

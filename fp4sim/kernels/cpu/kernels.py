@@ -27,6 +27,7 @@ class CpuKernels:
     block_amax = staticmethod(amax.block_amax)
     pack = staticmethod(packing.pack)
     unpack = staticmethod(blocks.unpack)
+    histogram = staticmethod(packing.histogram)
 
     @staticmethod
     def error_sums(

@@ -31,6 +31,11 @@ class ReferenceKernels:
     error_sums = staticmethod(blocks.error_sums)
 
     @staticmethod
+    def histogram(codes: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """How often each byte occurs."""
+        return np.bincount(codes.ravel(), minlength=256)
+
+    @staticmethod
     def cast(x: NDArray[np.float32], fmt: FloatFormat, rounding: Rounding) -> NDArray[np.unsignedinteger]:
         """Elementwise cast."""
         return encode_codes(x, fmt, rounding)
