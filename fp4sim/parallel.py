@@ -64,13 +64,15 @@ def map_ordered(function: Callable[[T], R], items: Sequence[T], threads: int) ->
 def run_all(function: Callable[[T], R], items: Sequence[T], threads: int) -> list[R]:
     """All results of ``function`` over ``items``, in order, in IEEE float mode; the calling thread works too.
 
-    The first exception (an interrupt of the calling thread too) stops what has not started and is raised here.
+    After an exception (an interrupt of the calling thread too) nothing more is started. Items are started in order, so
+    the exception of the first item that has one is always known; it is raised here.
     """
     results: dict[int, R] = {}
-    failures: list[BaseException] = []
+    failures: dict[int, BaseException] = {}
     waiting = deque(enumerate(items))  # popleft is atomic
 
     def work() -> None:
+        index = -1
         try:
             with ieee_mode():
                 while waiting and not failures:
@@ -80,7 +82,7 @@ def run_all(function: Callable[[T], R], items: Sequence[T], threads: int) -> lis
                         return
                     results[index] = function(item)
         except BaseException as failure:
-            failures.append(failure)
+            failures[index] = failure
 
     helpers = [Thread(target=work, name=f"fp4sim-{i}", daemon=True) for i in range(min(threads, len(items)) - 1)]
     for helper in helpers:
@@ -89,5 +91,5 @@ def run_all(function: Callable[[T], R], items: Sequence[T], threads: int) -> lis
     for helper in helpers:
         helper.join()
     if failures:
-        raise failures[0]
+        raise failures[min(failures)]
     return [results[index] for index in range(len(items))]

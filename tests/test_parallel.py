@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -32,6 +33,16 @@ def test_an_exception_is_raised_and_stops_what_has_not_started(run, threads: int
     with pytest.raises(UsageError, match="item 3"):
         run(work, list(range(10_000)), threads)
     assert len(started) < 9_000
+
+
+@pytest.mark.parametrize("threads", [2, 4])
+def test_the_first_item_s_exception_is_raised_whoever_is_faster(threads: int) -> None:
+    def work(i: int) -> int:
+        time.sleep(0.02 if i == 0 else 0)  # a later item fails while the first is still at work
+        raise UsageError(f"item {i}")
+
+    with pytest.raises(UsageError, match="item 0"):
+        run_all(work, list(range(8)), threads)
 
 
 def test_the_calling_thread_works_too() -> None:
