@@ -70,8 +70,8 @@ def check_available(spec: Spec) -> None:
 class Quantizer:
     """One spec bound to one tensor's geometry; its methods work cell by cell and are safe from several threads.
 
-    ``statistic`` may be None where :meth:`needs_statistic` is False. ``given``: decode multipliers for ``ts:given``,
-    shape () or (rows,).
+    ``statistic`` may be None where no scale reaches beyond its cell (no ``ts:tensor``, ``ts:row``, ``/row``, ``/tensor``).
+    ``given``: decode multipliers for ``ts:given``, shape () or (rows,).
     """
 
     spec: Spec
@@ -94,11 +94,6 @@ class Quantizer:
             raise UsageError(f"{self.spec.short}: blocks span rows, so tensor_scale must have shape ()")
         if self.given is not None and not (np.isfinite(self.given).all() and (self.given > 0).all()):
             raise UsageError(f"{self.spec.short}: tensor_scale must be positive and finite")
-
-    @staticmethod
-    def needs_statistic(spec: Spec) -> bool:
-        """Whether scales depend on more than their own cell."""
-        return spec.tensor_scale.mode in ("tensor", "row") or spec.block.kind in ("row", "tensor")
 
     def cast_of(self) -> ElementCast:
         """How this spec's elements are encoded."""
