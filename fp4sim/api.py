@@ -12,9 +12,8 @@ from fp4sim.errors import UsageError
 from fp4sim.fpmode import ieee_mode
 from fp4sim.grammar import parse, parse_list
 from fp4sim.interop import as_array
-from fp4sim.panels import is_float
+from fp4sim.panels import Nonfinite, is_float
 from fp4sim.spec import Spec
-from fp4sim.statistic import Nonfinite
 
 if TYPE_CHECKING:
     import os

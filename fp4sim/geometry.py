@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 from fp4sim.errors import UsageError
 from fp4sim.kernels.interface import Place
+from fp4sim.transforms import rotation_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fp4sim.spec import Block
+    from fp4sim.spec import Block, Spec
 
 CELL_ELEMENTS = 1 << 18
 PIECE_ELEMENTS = 1 << 20
@@ -47,17 +48,22 @@ class Run:
 class Geometry:
     """The matrix view of a tensor of ``shape`` quantized along ``axis`` (non-negative) in ``block``s.
 
-    ``span``: columns that share a tensor scale where that is finer than a row, else 0.
+    ``span``: columns that share a tensor scale where that is finer than a row, else 0. ``rotation``: columns that are
+    rotated together, else 0.
     """
 
     shape: tuple[int, ...]
     axis: int
     block: Block
     span: int = 0
+    rotation: int = 0
 
     @classmethod
-    def of(cls, shape: Sequence[int], axis: int, block: Block, span: int = 0) -> Geometry:
-        """Check and normalize. Raises UsageError for an axis that is not there, scalars, empty tensors and bad tiles."""
+    def of(cls, shape: Sequence[int], axis: int, block: Block, span: int = 0, rotation: int = 0) -> Geometry:
+        """Check and normalize.
+
+        Raises UsageError for an axis that is not there, scalars, empty tensors, bad tiles and rotations that do not divide.
+        """
         shape = tuple(int(n) for n in shape)
         if not shape or 0 in shape:
             raise UsageError(f"shape {shape} has no elements along an axis to quantize")
@@ -65,7 +71,17 @@ class Geometry:
             raise UsageError(f"axis {axis} is not one of shape {shape}")
         if block.kind == "tile" and block.rows > 1 and len(shape) < 2:
             raise UsageError(f"/{block} tiles need at least 2 axes, the shape is {shape}")
-        return cls(shape, axis % len(shape), block, span)
+        if rotation and shape[axis] % rotation:
+            raise UsageError(
+                f"shape {shape}: a rotation of {rotation} does not divide axis {axis} of length {shape[axis]};"
+                " choose a smaller one, e.g. +rht:16, or pad the tensor"
+            )
+        return cls(shape, axis % len(shape), block, span, rotation)
+
+    @classmethod
+    def for_spec(cls, shape: Sequence[int], axis: int, spec: Spec) -> Geometry:
+        """The matrix view that a spec works on. Raises as :meth:`of`."""
+        return cls.of(shape, axis, spec.block, spec.tensor_scale.span, rotation_size(spec))
 
     @property
     def length(self) -> int:
@@ -158,7 +174,7 @@ class Geometry:
         most = elements // self.block_rows
         if self.padded_length <= most:
             return self.padded_length
-        unit = math.lcm(_LANE_UNIT, self.block.cols if self.block.kind == "tile" else 1, self.span or 1)
+        unit = math.lcm(_LANE_UNIT, self.block.cols if self.block.kind == "tile" else 1, self.span or 1, self.rotation or 1)
         return max(unit, most // unit * unit)
 
     @property

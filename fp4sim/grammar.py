@@ -20,6 +20,7 @@ from fp4sim.spec_names import (
     DIALECT_ROWS,
     FLOAT_RULES,
     POW2_RULES,
+    RULE_ALIASES,
     STEP_ROWS,
     TENSOR_SCALES,
     Parameter,
@@ -140,7 +141,7 @@ class _Parser:
 
     def scale_kind(self, token: _Token) -> str:
         name = token.text.split(":")[0]
-        if name in POW2_RULES + FLOAT_RULES:
+        if name in POW2_RULES + FLOAT_RULES or name in RULE_ALIASES:
             return "rule"
         if name == "ts":
             return "tensor scale"
@@ -164,9 +165,10 @@ class _Parser:
         if spec.scale is None:
             self.fail(token, "has no scale to act on", "a scale encoding first, e.g. @e8m0 or @e4m3")
         fits = FLOAT_RULES if spec.scale.has_zero else POW2_RULES
-        if token.text not in fits:
+        rule = RULE_ALIASES.get(token.text, token.text)
+        if rule not in fits:
             self.fail(token, f"does not act on {spec.scale} scales", " ".join(fits))
-        return token.text
+        return rule
 
     def tensor_scale(self, token: _Token, spec: Spec) -> TensorScale:
         current = default_tensor_scale(spec.scale)

@@ -13,6 +13,7 @@ from fp4sim.fpmode import ieee_mode
 from fp4sim.geometry import Geometry
 from fp4sim.kernels.reference.blocks import unpack
 from fp4sim.kernels.reference.encode import decode
+from fp4sim.transforms import Rotation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,7 +63,7 @@ class PackedTensor:
     @cached_property
     def geometry(self) -> Geometry:
         """Where the blocks lie."""
-        return Geometry.of(self.shape, self.axis, self.spec.block, self.spec.tensor_scale.span)
+        return Geometry.for_spec(self.shape, self.axis, self.spec)
 
     @cached_property
     def codes(self) -> NDArray[np.unsignedinteger]:
@@ -81,11 +82,15 @@ class PackedTensor:
         if domain not in ("input", "rotated"):
             raise UsageError(f"domain {domain!r}: 'input' or 'rotated'")
         geometry, target = self.geometry, _dtype(dtype)
+        rotation = None if self.signs is None else Rotation(tuple(map(int, self.signs)))
         matrix = np.empty((geometry.rows, geometry.length), target)
         for cell in geometry.pieces:  # float64 in between only for a piece
             with np.errstate(over="ignore", invalid="ignore"):
                 place = slice(cell.row0, cell.row0 + cell.rows), slice(cell.col0, cell.col0 + cell.cols)
-                matrix[place] = round_once(self._exact(cell), target)
+                exact = self._exact(cell)
+                if rotation is not None and domain == "input":
+                    exact = rotation.undo_exact(exact)
+                matrix[place] = round_once(exact, target)
         moved = np.moveaxis(matrix.reshape(geometry.moved_shape), -1, self.axis)
         values = np.ascontiguousarray(moved)
         if self.origin == "torch":
@@ -98,14 +103,33 @@ class PackedTensor:
         """The float64 values of a cell of the matrix view: code * block_scale * tensor_scale."""
         geometry = self.geometry
         rows, cols = slice(cell.row0, cell.row0 + cell.rows), slice(cell.col0, cell.col0 + cell.cols)
-        values = decode(self._matrix_codes(rows, cols), self.spec.element)
+        values = self._code_values(cell)
         if self.spec.scale is not None:
             values = values * self._cell_scales(cell)
         scale = self.tensor_scale.astype(np.float64)
         if scale.ndim == 2:
-            groups = scale[rows].repeat(geometry.span, axis=1)[:, cols]
-            return np.asarray(values * groups)
-        return np.asarray(values * (scale[rows, None] if scale.ndim else scale))
+            values = values * scale[rows].repeat(geometry.span, axis=1)[:, cols]
+        else:
+            values = values * (scale[rows, None] if scale.ndim else scale)
+        if "residual" in self.extra:
+            residual = np.moveaxis(self.extra["residual"], self.axis, -1).reshape(geometry.rows, geometry.length)
+            values = values + residual[rows, cols]
+        return np.asarray(values)
+
+    def _code_values(self, cell: Cell) -> NDArray[np.float64]:
+        """What a cell's codes stand for before any scale; IF4 and MX+ read more than the code."""
+        rows, cols = slice(cell.row0, cell.row0 + cell.rows), slice(cell.col0, cell.col0 + cell.cols)
+        codes = self._matrix_codes(rows, cols)
+        if not (self.spec.has("if4") or self.spec.has("mxplus")):
+            return decode(codes, self.spec.element)
+        from fp4sim.estimators import if4, mxplus
+
+        blocks, tile = self.geometry.blocks_of(cell), (self.spec.block.rows, self.spec.block.cols)
+        scales = self.block_scale.reshape(-1, self.block_scale.shape[-1])[blocks]
+        if self.spec.has("if4"):
+            return if4.decode_codes(codes, scales, tile)
+        index = self.extra["index"].reshape(-1, self.block_scale.shape[-1])[blocks]
+        return mxplus.decode_codes(codes, scales, index, tile)
 
     def _matrix_codes(self, rows: slice, cols: slice) -> NDArray[np.unsignedinteger]:
         """Codes of a part of the matrix view; ``cols`` starts at a whole block."""
@@ -123,7 +147,8 @@ class PackedTensor:
         matrix = self.block_scale.reshape(-1, self.block_scale.shape[-1])
         if geometry.block.kind == "row":
             return decode(matrix[cell.row0 : cell.row0 + cell.rows], fmt)
-        blocks = decode(matrix[geometry.blocks_of(cell)], fmt)
+        raw = matrix[geometry.blocks_of(cell)]
+        blocks = decode(raw & 0x7F if self.spec.has("if4") else raw, fmt)  # IF4's choice is in the sign bit
         tall = blocks.repeat(geometry.block.rows, axis=0)[: cell.rows]
         return np.asarray(tall.repeat(geometry.block.cols, axis=1)[:, : cell.cols])
 

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fp4sim.fpmode import ieee_mode
 from fp4sim.geometry import Cell, Geometry
+from fp4sim.estimators.pipeline import check_spec, is_random, prepare
 from fp4sim.kernels.reference.blocks import pack
 from fp4sim.packed import PackedTensor
-from fp4sim.panels import Panels
+from fp4sim.panels import Nonfinite, Panels
 from fp4sim.parallel import run_all, thread_count
-from fp4sim.quantizer import Quantizer
 from fp4sim.randbits import Stream
-from fp4sim.rounding import Rounding
-from fp4sim.statistic import Nonfinite, default_kernels, measure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fp4sim.io.source import Tensor
     from fp4sim.kernels.interface import Kernels
+    from fp4sim.quantizer import Quantizer
     from fp4sim.spec import Spec
 
 
@@ -39,24 +38,31 @@ def quantize_tensor(
     kernels: Kernels | None = None,
 ) -> PackedTensor:
     """Quantize; see :func:`fp4sim.quantize`."""
-    geometry = Geometry.of(tensor.info.shape, axis, spec.block, spec.tensor_scale.span)
+    check_spec(spec)
+    geometry = Geometry.for_spec(tensor.info.shape, axis, spec)
     panels, workers = Panels(tensor, geometry.axis), thread_count(threads)
-    run = kernels or default_kernels()
-    statistic = measure(panels, geometry, nonfinite, workers, run)
-    quantizer = Quantizer(spec, geometry, statistic, Stream.of(seed, tensor.info.name, draw), tensor_scale, run)
+    stream = Stream.of(seed, tensor.info.name, draw)
+    pipeline = prepare(
+        panels, spec, geometry, stream, given=tensor_scale, nonfinite=nonfinite, threads=workers, kernels=kernels
+    )
+    quantizer = pipeline.quantizer
     output = _Output(geometry, quantizer)
 
     def encode(cell: Cell) -> None:
-        panel = panels.load(geometry, cell, drop_nonfinite=nonfinite == "ignore")
-        scales = quantizer.scales(cell, panel)
+        panel = pipeline.load(cell, drop_nonfinite=nonfinite == "ignore")
         place = output.place_of(cell, panel)
-        if place is not None:
+        if place is not None and pipeline.is_plain:
+            scales = quantizer.scales(cell, panel)
             quantizer.encode_packed(cell, panel, scales, place)
-        else:
-            output.codes(cell, quantizer.encode(cell, panel, scales))
-        output.scales(cell, scales.codes, scales.stored)
+            output.scales(cell, scales.codes, scales.stored)
+            return
+        encoded = pipeline.encode(cell, panel)
+        output.codes(cell, encoded.codes)
+        output.scales(cell, encoded.scales.codes, encoded.scales.stored)
+        output.extra(cell, encoded.extra)
 
     run_all(encode, geometry.pieces, workers)
+    assert quantizer.statistic is not None
     return PackedTensor(
         packed=output.packed.reshape(*geometry.moved_shape[:-1], -1),
         block_scale=output.block_scale.reshape(geometry.block_shape if spec.scale is not None else (0,)),
@@ -65,8 +71,10 @@ def quantize_tensor(
         axis=geometry.axis,
         spec=spec,
         dtype=tensor.info.dtype,
-        seed=seed if spec.rounding is Rounding.SR else None,
-        nonfinite=statistic.nonfinite,
+        seed=seed if is_random(spec) else None,
+        signs=None if pipeline.rotation is None else np.array(pipeline.rotation.signs, np.int8),
+        extra=output.logical_extras(),
+        nonfinite=quantizer.statistic.nonfinite,
     )
 
 
@@ -85,6 +93,38 @@ class _Output:
         self.block_scale = np.zeros(shape, scale_dtype)
         self._scale_matrix = self.block_scale.reshape(-1, max(1, shape[-1] if shape else 1))
         self.tensor_scale = np.ones(self._tensor_scale_shape(quantizer.given), np.float32)
+        self.extras = self._extras()
+
+    def _extras(self) -> dict[str, NDArray[Any]]:
+        """What estimators keep besides: by element (residual, trust) in the logical shape, or by block (index)."""
+        extras: dict[str, NDArray[Any]] = {}
+        if self.spec.has("occ") and not self.spec.step("occ").get("nocomp", False):
+            extras["residual"] = np.zeros((self.geometry.rows, self.geometry.length), np.float32)
+        if self.spec.has("quest"):
+            extras["trust"] = np.zeros((self.geometry.rows, self.geometry.length), np.bool_)
+        if self.spec.has("mxplus"):
+            extras["index"] = np.zeros(self.geometry.block_shape, np.uint8)
+        return extras
+
+    def logical_extras(self) -> dict[str, NDArray[Any]]:
+        """The extras with what belongs to elements in the logical shape."""
+        geometry = self.geometry
+        return {
+            name: array
+            if name == "index"
+            else np.ascontiguousarray(np.moveaxis(array.reshape(geometry.moved_shape), -1, geometry.axis))
+            for name, array in self.extras.items()
+        }
+
+    def extra(self, cell: Cell, found: dict[str, NDArray[Any]]) -> None:
+        """Store what a cell's estimator kept."""
+        rows, cols = slice(cell.row0, cell.row0 + cell.rows), slice(cell.col0, cell.col0 + cell.cols)
+        for name, target in self.extras.items():
+            if name == "index":
+                place = target.reshape(-1, target.shape[-1])[self.geometry.blocks_of(cell)]
+                place[...] = found[name][: place.shape[0], : place.shape[1]]
+            else:
+                target[rows, cols] = found[name][: cell.rows, : cell.cols]
 
     def _tensor_scale_shape(self, given: NDArray[np.float32] | None) -> tuple[int, ...]:
         mode = self.spec.tensor_scale.mode

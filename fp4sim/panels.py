@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from copy import copy
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fp4sim.errors import UsageError
+from fp4sim.errors import UnreadableError, UsageError
+from fp4sim.geometry import Cell, Geometry
+from fp4sim.parallel import run_all
+from fp4sim.spec import Block
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from fp4sim.io.source import Tensor, TensorInfo
+    from fp4sim.kernels.interface import Kernels
+    from fp4sim.transforms import Rotation
 
-    from fp4sim.geometry import Cell, Geometry
-    from fp4sim.io.source import Tensor
+Nonfinite = Literal["error", "propagate", "ignore"]
+Change = Callable[[Cell, NDArray[np.float32]], NDArray[np.float32]]
 
 # A tensor up to this size is read once and kept; a larger one is read cell by cell in each pass.
 RESIDENT_BYTES = 1 << 28
@@ -56,7 +64,9 @@ class Panels:
     """The cells of one tensor under one axis. Thread-safe to read."""
 
     def __init__(self, tensor: Tensor, axis: int) -> None:
-        self.tensor = tensor
+        self.tensor, self.axis = tensor, axis
+        self._changes: tuple[Change, ...] = ()
+        self._drop = False
         self.moved_last = axis in (-1, len(tensor.info.shape) - 1)
         itemsize = 8 if tensor.info.dtype == "float64" else 4
         self.resident = not self.moved_last or tensor.info.size * itemsize <= RESIDENT_BYTES or tensor.load_whole
@@ -67,6 +77,50 @@ class Panels:
                 whole = np.moveaxis(whole, axis, -1)
             self._matrix = np.ascontiguousarray(whole).reshape(-1, whole.shape[-1])
 
+    def rotated(
+        self, rotation: Rotation, geometry: Geometry, kernels: Kernels, threads: int, nonfinite: Nonfinite
+    ) -> Panels:
+        """The rotated tensor: a new matrix of what is in memory, else rotated a cell at a time as it is read.
+
+        Raises UnreadableError for NaN and Inf unless they are ignored (taken as 0), since one would spread over its group.
+        """
+        drop = nonfinite == "ignore"
+
+        def turn(cell: Cell, panel: NDArray[np.float32]) -> NDArray[np.float32]:
+            turned = rotation.apply(panel, kernels)
+            if not np.isfinite(kernels.block_amax(turned, (1, turned.shape[1])).max()):
+                _refuse_nonfinite(self.tensor.info, geometry, cell, panel, rotation.size)
+            return turned
+
+        if self._matrix is None:
+            return self.mapped(turn, drop=drop)
+        turned = copy(self)
+        matrix = np.empty(self._matrix.shape, np.float32)
+
+        def fill(cell: Cell) -> None:
+            panel = turn(cell, self.load(geometry, cell, drop_nonfinite=drop))
+            place = slice(cell.row0, cell.row0 + cell.rows), slice(cell.col0, cell.col0 + cell.cols)
+            matrix[place] = panel[: cell.rows, : cell.cols]
+
+        run_all(fill, geometry.pieces, threads)
+        turned._matrix = matrix
+        return turned
+
+    def mapped(self, change: Change, *, drop: bool = False) -> Panels:
+        """The same cells, each changed as it is loaded; ``drop``: NaN and Inf are taken as 0 first."""
+        changed = copy(self)
+        changed._changes = (*self._changes, change)
+        changed._drop = drop or self._drop
+        return changed
+
+    def whole(self) -> NDArray[np.float32]:
+        """The matrix (rows, length) as float32, read if it was not kept."""
+        if self._matrix is not None and not self._changes:
+            return widen(self._matrix)
+        geometry = Geometry.of(self.tensor.info.shape, self.axis, Block("none"))
+        whole = Cell(0, geometry.rows, 0, geometry.length)
+        return self.load(geometry, whole)[:, : geometry.length]
+
     def load(self, geometry: Geometry, cell: Cell, *, drop_nonfinite: bool = False) -> NDArray[np.float32]:
         """A cell's panel: float32, C-contiguous, padded with zeros to ``geometry.padded(cell)``."""
         if self._matrix is not None:
@@ -74,13 +128,15 @@ class Panels:
         else:
             raw = self._read(geometry.length, cell)
         values = widen(raw)
-        if drop_nonfinite:
+        if drop_nonfinite or self._drop:
             values = np.where(np.isfinite(values), values, np.float32(0))
         shape = geometry.padded(cell)
-        if values.shape == shape:
-            return np.ascontiguousarray(values)
-        panel = np.zeros(shape, np.float32)
-        panel[: cell.rows, : cell.cols] = values
+        panel = np.ascontiguousarray(values)
+        if values.shape != shape:
+            panel = np.zeros(shape, np.float32)
+            panel[: cell.rows, : cell.cols] = values
+        for change in self._changes:
+            panel = change(cell, panel)
         return panel
 
     def _read(self, length: int, cell: Cell) -> NDArray[Any]:
@@ -90,3 +146,30 @@ class Panels:
             return self.tensor.read(start, start + cell.rows * cell.cols).reshape(cell.rows, cell.cols)
         starts = range(start, start + cell.rows * length, length)
         return np.stack([self.tensor.read(first, first + cell.cols) for first in starts])
+
+
+def _refuse_nonfinite(
+    info: TensorInfo, geometry: Geometry, cell: Cell, panel: NDArray[np.float32], size: int
+) -> NoReturn:
+    bad = ~np.isfinite(panel)
+    if bad.any():
+        raise nonfinite_error(info, geometry.index_of(cell, int(np.flatnonzero(bad)[0])), panel[bad][0])
+    from fp4sim.io.files import shown
+
+    raise UnreadableError(
+        f"tensor '{shown(info.name)}': values up to {np.abs(panel).max():.3g} exceed float32 when {size} of them are added"
+        " in a rotation; scale the tensor down by a power of two"
+    )
+
+
+def nonfinite_error(info: TensorInfo, index: tuple[int, ...], value: np.float32) -> UnreadableError:
+    """The error for data that has no finite answer."""
+    from fp4sim.io.files import shown
+
+    place = ", ".join(map(str, index))
+    who = f"tensor '{shown(info.name)}'" if info.name else "the tensor"
+    rounded = " once float64 is rounded to float32" if info.dtype == "float64" else ""
+    return UnreadableError(
+        f"{who} holds {value} at [{place}]{rounded}: clean the data, or choose nonfinite='ignore'"
+        " (dropped and counted) or 'propagate' (the dialect's bits)"
+    )

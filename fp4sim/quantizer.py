@@ -1,7 +1,8 @@
-"""Turns a spec into work on cells: block statistic, scales, codes or error sums.
+"""Turns the format part of a spec into work on cells: block statistic, scales, codes.
 
 Stage 1 (a pass over the data) gives what is wider than a cell: the amax of the tensor or of its rows. Stage 2, the
-dialect's, turns block maxima into scale codes and one factor a block. Stage 3 encodes, or sums errors.
+dialect's, turns block maxima into scale codes and one factor a block. Stage 3 encodes. What an estimator does besides
+is in :mod:`fp4sim.estimators`.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fp4sim.dialects.base import TensorFactors, target_of
+from fp4sim.dialects.base import TensorFactors
 from fp4sim.dialects.registry import dialect_of
+from fp4sim.dialects.target import target_of
 from fp4sim.errors import UsageError
 from fp4sim.kernels.interface import ElementCast
 from fp4sim.kernels.reference.encode import decode
 from fp4sim.kernels.reference.kernels import ReferenceKernels
 from fp4sim.randbits import Stream
+from fp4sim.rounding import Rounding
 from fp4sim.spec_names import STEP_ROWS
 from fp4sim.statistic import Statistic, default_kernels
 
@@ -26,10 +29,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fp4sim.floats import FloatFormat
-    from fp4sim.geometry import Cell, Geometry, Run
+    from fp4sim.geometry import Cell, Geometry
     from fp4sim.kernels.interface import Kernels
     from fp4sim.spec import Spec
-    from fp4sim.stats.sums import PanelSums
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class CellScales:
         if self.fmt is None:
             return np.ones(self.amax.shape)
         with np.errstate(invalid="ignore"):
-            values = decode(self.codes, self.fmt) * self.stored.astype(np.float64)
+            magnitude = self.codes & self.codes.dtype.type((1 << self.fmt.magnitude_bits) - 1)  # IF4 uses the sign bit
+            values = decode(magnitude, self.fmt) * self.stored.astype(np.float64)
         return np.ascontiguousarray(np.broadcast_to(values, self.amax.shape))
 
     @cached_property
@@ -71,7 +74,8 @@ class Quantizer:
     """One spec bound to one tensor's geometry; its methods work cell by cell and are safe from several threads.
 
     ``statistic`` may be None where no scale reaches beyond its cell (no ``ts:tensor``, ``ts:row``, ``/row``, ``/tensor``).
-    ``given``: decode multipliers for ``ts:given``, shape () or (rows,).
+    ``given``: decode multipliers for ``ts:given``, shape () or (rows,). ``measured``: what an estimator found in a pass of
+    its own.
     """
 
     spec: Spec
@@ -80,6 +84,7 @@ class Quantizer:
     stream: Stream = field(default_factory=Stream)
     given: NDArray[np.float32] | None = None
     kernels: Kernels = field(default_factory=default_kernels)
+    measured: np.float32 | None = None
 
     def __post_init__(self) -> None:
         check_available(self.spec)
@@ -97,24 +102,37 @@ class Quantizer:
 
     def cast_of(self) -> ElementCast:
         """How this spec's elements are encoded."""
-        dialect = dialect_of(self.spec)
+        dialect, rounding = dialect_of(self.spec), self.spec.rounding
         return ElementCast(
-            self.spec.element, self.spec.rounding, self.spec.random_bits, dialect.policy, divides=dialect.divides
+            self.spec.element,
+            dialect.nearest if rounding is Rounding.RN else rounding,
+            self.spec.random_bits,
+            dialect.policy,
+            divides=dialect.divides,
         )
 
     def scales(self, cell: Cell, panel: NDArray[np.float32]) -> CellScales:
         """Stage 2 on a cell."""
         if self.spec.scale is None:
             return self._unscaled(panel)
-        amax = self._block_amax(cell, panel)
-        target, dialect = target_of(self.spec), dialect_of(self.spec)
-        factors = self._factors(cell, amax)
-        scales = dialect.block_scales(target, amax, factors, self.kernels)
-        stored = factors.stored
-        if target.shrink != 1.0:
-            stored = np.asarray(stored * np.float32(1 / target.shrink), np.float32)
-        factor = np.ascontiguousarray(np.broadcast_to(scales.factor, amax.shape))
-        return CellScales(scales.codes, factor, amax, stored, self.spec.scale)
+        amax = self.block_amax(cell, panel)
+        factors = self.factors(cell, amax)
+        scales = dialect_of(self.spec).block_scales(target_of(self.spec), amax, factors, self.kernels)
+        return self.scales_of(scales.codes, scales.factor, amax, factors)
+
+    def scales_of(
+        self,
+        codes: NDArray[np.unsignedinteger],
+        factor: NDArray[np.float32],
+        amax: NDArray[np.float32],
+        factors: TensorFactors,
+    ) -> CellScales:
+        """Scale codes and factors as stage 2's result: what shrank x is undone by the stored tensor scale."""
+        stored, shrink = factors.stored, target_of(self.spec).shrink
+        if shrink != 1.0:
+            stored = np.asarray(stored * np.float32(1 / shrink), np.float32)
+        whole = np.ascontiguousarray(np.broadcast_to(factor, amax.shape))
+        return CellScales(codes, whole, amax, stored, self.spec.scale)
 
     def encode(self, cell: Cell, panel: NDArray[np.float32], scales: CellScales) -> NDArray[np.unsignedinteger]:
         """Stage 3: codes of a panel, one an element."""
@@ -127,15 +145,6 @@ class Quantizer:
         run = self.kernels_for(scales).encode_packed
         run(panel, scales.factor, tile, self.cast_of(), self.stream, place, out)
 
-    def errors(self, run: Run, panel: NDArray[np.float32], scales: CellScales) -> list[PanelSums]:
-        """Stage 3: the error sums of a run's cells; a worst index is flat in its cell's rows of the panel."""
-        cell = run.whole
-        codes = self.encode(cell, panel, scales)
-        per_block = (scales.factor, scales.decode, scales.amax)
-        tile, valid = self.geometry.tile(cell), (cell.rows, cell.cols)
-        sums = self.kernels_for(scales).error_sums
-        return sums(panel, codes, *per_block, tile, self.cast_of(), valid, run.cell_rows)
-
     def kernels_for(self, scales: CellScales) -> Kernels:
         """The backend, or the reference for cells with NaN or Inf, which the compiled kernels do not take."""
         return self.kernels if scales.finite else ReferenceKernels
@@ -147,7 +156,8 @@ class Quantizer:
         amax = own if self.statistic is None or not np.isfinite(own).all() else one * self.statistic.amax
         return CellScales(np.zeros((0, 0), np.uint8), one, amax, one[0], None)
 
-    def _block_amax(self, cell: Cell, panel: NDArray[np.float32]) -> NDArray[np.float32]:
+    def block_amax(self, cell: Cell, panel: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Largest magnitude of each block of a cell, from stage 1 where that kept it."""
         if self.geometry.block.kind == "tile":
             known = self.statistic.block_amax(self.geometry, cell) if self.statistic else None
             return self.kernels.block_amax(panel, self.geometry.tile(cell)) if known is None else known
@@ -156,23 +166,25 @@ class Quantizer:
             return np.full((1, 1), self.statistic.amax, np.float32)
         return self.statistic.row_amax[cell.row0 : cell.row0 + cell.rows, None]
 
-    def _factors(self, cell: Cell, amax: NDArray[np.float32]) -> TensorFactors:
+    def factors(self, cell: Cell, amax: NDArray[np.float32]) -> TensorFactors:
         """The tensor-scale factors of a cell's blocks, broadcastable to ``amax``."""
         target, dialect, mode = target_of(self.spec), dialect_of(self.spec), self.spec.tensor_scale.mode
-        rows = slice(cell.row0, cell.row0 + cell.rows)
         if mode == "given":
             assert self.given is not None
-            given = self.given if self.given.shape == () else self.given[rows, None]
-            return dialect.given_factors(target, given)
-        if mode == "tensor":
-            assert self.statistic is not None
-            return dialect.tensor_factors(target, np.asarray(self.statistic.amax))
-        if mode == "row":
-            assert self.statistic is not None
-            return dialect.tensor_factors(target, self.statistic.row_amax[rows, None])
+            rows = slice(cell.row0, cell.row0 + cell.rows)
+            return dialect.given_factors(target, self.given if self.given.shape == () else self.given[rows, None])
+        if mode == "none":
+            one = np.asarray(np.float32(1))
+            return TensorFactors(one, one, one)
+        return dialect.tensor_factors(target, self.group_amax(cell, amax))
+
+    def group_amax(self, cell: Cell, amax: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The amax that each block's tensor scale is taken from (modes tensor, row, blocks), broadcastable to ``amax``."""
+        mode = self.spec.tensor_scale.mode
         if mode == "blocks":
             group = self.spec.tensor_scale.span // self.spec.block.cols
-            largest = amax.reshape(amax.shape[0], -1, group).max(axis=-1)
-            return dialect.tensor_factors(target, largest.repeat(group, axis=1))
-        one = np.asarray(np.float32(1))
-        return TensorFactors(one, one, one)
+            return amax.reshape(amax.shape[0], -1, group).max(axis=-1).repeat(group, axis=1)
+        assert self.statistic is not None
+        if mode == "row":
+            return self.statistic.row_amax[cell.row0 : cell.row0 + cell.rows, None]
+        return np.asarray(self.statistic.amax)

@@ -41,6 +41,10 @@ class Stream:
         digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
         return cls(seed, int.from_bytes(digest[:4], "little"), draw)
 
+    def aside(self, purpose: str) -> Stream:
+        """The stream for another use of the same draw, such as the rounding of block scales."""
+        return Stream(self.seed, self.name ^ Stream.of(0, purpose).name, self.draw)
+
     @property
     def key(self) -> tuple[int, int]:
         """Philox key: low and high half of the seed."""

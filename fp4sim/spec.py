@@ -120,6 +120,10 @@ class Spec:
         """The named step, or one without parameters where the spec has none of that name."""
         return next((step for step in self.steps if step.name == name), Step(name))
 
+    def has(self, name: str) -> bool:
+        """Whether the named step is part of the spec."""
+        return any(step.name == name for step in self.steps)
+
     @property
     def bits_per_element(self) -> float:
         """Storage: element bits plus the block scale's share (the tensor scale's share is not counted)."""

@@ -13,6 +13,7 @@ Value = int | float | str | bool
 
 POW2_RULES = ("floor", "ceil", "rceil", "even", "log2")
 FLOAT_RULES = ("rn", "up", "down")
+RULE_ALIASES = {"oas": "even"}  # overflow-aware scaling (arXiv 2603.08713) gives the same exponents
 TENSOR_SCALES = ("none", "tensor", "row", "given")
 
 
@@ -79,25 +80,47 @@ _T, _C, _R, _X, _B = StepKind
 STEPS: tuple[StepName, ...] = (
     *(StepName(mode, (_R,), available=True) for mode in ("rn", "rna", "rnz", "rz", "ru", "rd")),
     StepName("sr", (_R,), (Parameter("bits", 32, low=1, high=32), Parameter("clip", False)), available=True),
-    StepName("h", (_T,), (Parameter("size", 32, positional=True, low=2, high=256),)),
-    StepName("rht", (_T,), (Parameter("size", 128, positional=True, low=2, high=256), Parameter("te", False))),
+    StepName("h", (_T,), (Parameter("size", 32, positional=True, low=2, high=256),), available=True),
+    StepName(
+        "rht",
+        (_T,),
+        (Parameter("size", 128, positional=True, low=2, high=256), Parameter("te", False)),
+        available=True,
+    ),
+    StepName("max", (_C,), (Parameter("value", 6.0, positional=True, low=0.001),), available=True),
+    StepName("minmse", (_C,), available=True),
     StepName(
         "4over6",
         (_C,),
         (Parameter("mse", False), Parameter("mae", False), Parameter("absmax", False), Parameter("bound", 256, low=1)),
         exclusive=("mse", "mae", "absmax"),
+        available=True,
     ),
-    StepName("quest", (_T, _C), (Parameter("mult", 1.5, low=0),)),
-    StepName("mseden", (_T, _C, _X), (Parameter("s", 16, low=1), Parameter("posthoc", False))),
-    StepName("eden", (_T, _X), ()),
+    StepName(
+        "quest", (_T, _C), (Parameter("mult", 1.5, low=0.001), Parameter("size", 32, low=1, high=256)), available=True
+    ),
+    StepName(
+        "mseden",
+        (_T, _C, _X),
+        (Parameter("s", 16, low=1), Parameter("size", 128, low=1, high=256), Parameter("posthoc", False)),
+        available=True,
+    ),
+    StepName(
+        "eden",
+        (_T, _C, _X),
+        (Parameter("override", 0.0, low=0), Parameter("size", 128, low=1, high=256), Parameter("s", 0, low=0)),
+        available=True,
+    ),
+    StepName("pma", (_X,), (Parameter("factor", 1.009276, positional=True, low=0.001),), available=True),
     StepName(
         "occ",
         (_X,),
         (Parameter("q", 0.99, positional=True, low=0.5, high=1), Parameter("row", False), Parameter("nocomp", False)),
+        available=True,
     ),
-    StepName("if4", (_C,)),
-    StepName("mxplus", (_X,)),
-    StepName("dge", (_B,), (Parameter("k", 5, low=1), Parameter("cap", 3.0, low=0))),
+    StepName("if4", (_C,), available=True),
+    StepName("mxplus", (_X,), available=True),
+    StepName("dge", (_B,), (Parameter("k", 5, low=1), Parameter("cap", 3.0, low=0)), available=True),
 )
 
 DIALECTS: tuple[DialectName, ...] = (
@@ -106,7 +129,8 @@ DIALECTS: tuple[DialectName, ...] = (
     *(DialectName(name) for name in ("vllm-cuda", "vllm-torch", "vllm-triton")),
     *(DialectName(name) for name in ("flashinfer", "flashinfer-exact", "flashinfer-cutedsl")),
     *(DialectName(name) for name in ("modelopt", "compressed-tensors", "fouroversix", "qutlass", "cutlass")),
-    *(DialectName(name) for name in ("cublaslt", "llamacpp", "quartet2", "ms-amp")),
+    *(DialectName(name) for name in ("cublaslt", "llamacpp", "ms-amp")),
+    DialectName("quartet2", available=True),
     DialectName("onnx", cast_only=True),
     DialectName("ml_dtypes", cast_only=True),
 )

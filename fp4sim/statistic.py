@@ -5,22 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fp4sim.errors import UnreadableError
+from fp4sim.panels import Nonfinite, nonfinite_error
 from fp4sim.parallel import run_all
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fp4sim.geometry import Cell, Geometry
-    from fp4sim.io.source import TensorInfo
     from fp4sim.kernels.interface import Kernels
     from fp4sim.panels import Panels
-
-Nonfinite = Literal["error", "propagate", "ignore"]
 
 
 @dataclass(frozen=True)
@@ -106,16 +103,3 @@ def _nonfinite(
         raise nonfinite_error(panels.tensor.info, index, panel[bad][0])
     kept = np.where(bad, np.float32(0), panel) if nonfinite == "ignore" else panel
     return default_kernels().block_amax(kept, tile), int(bad.sum())
-
-
-def nonfinite_error(info: TensorInfo, index: tuple[int, ...], value: np.float32) -> UnreadableError:
-    """The error for data that has no finite answer."""
-    from fp4sim.io.files import shown
-
-    place = ", ".join(map(str, index))
-    who = f"tensor '{shown(info.name)}'" if info.name else "the tensor"
-    rounded = " once float64 is rounded to float32" if info.dtype == "float64" else ""
-    return UnreadableError(
-        f"{who} holds {value} at [{place}]{rounded}: clean the data, or choose nonfinite='ignore'"
-        " (dropped and counted) or 'propagate' (the dialect's bits)"
-    )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fp4sim
-from fp4sim.dialects.base import target_of
+from fp4sim.dialects.target import target_of
 from fp4sim.floats import E2M1, ELEMENTS, FloatFormat
 from fp4sim.geometry import Geometry
 from fp4sim.io.source import ArrayTensor

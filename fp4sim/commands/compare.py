@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,21 +12,23 @@ import numpy as np
 
 import fp4sim
 from fp4sim.errors import NothingComparedError, UsageError
+from fp4sim.estimators.pipeline import Pipeline, check_spec, is_random, prepare
 from fp4sim.fpmode import ieee_mode
 from fp4sim.geometry import Cell, Geometry, Run
-from fp4sim.panels import Panels, is_float
+from fp4sim.panels import Nonfinite, Panels, is_float
 from fp4sim.parallel import map_ordered, thread_count
-from fp4sim.quantizer import Quantizer, check_available
 from fp4sim.randbits import Stream
 from fp4sim.report.model import METRICS, CompareResult, FormatInfo, Metrics, Skipped, TensorResult, Total
 from fp4sim.rounding import Rounding
 from fp4sim.spec import Block, Spec
-from fp4sim.statistic import Nonfinite, Statistic, measure
+from fp4sim.statistic import Statistic, measure
 from fp4sim.stats.metrics import ScaleCounts, metrics_of
 from fp4sim.stats.sums import PanelSums, SumTree
+from fp4sim.transforms import rotation_size
 
 if TYPE_CHECKING:
     from fp4sim.io.source import Source, Tensor
+    from fp4sim.quantizer import Quantizer
 
 Progress = Callable[[str, int], None]  # tensor name, elements done since the last call
 
@@ -65,7 +67,7 @@ def compare_sources(
     UsageError for specs that this version does not compute.
     """
     for spec in specs:
-        check_available(spec)
+        check_spec(spec)
     if not specs:
         raise UsageError("no format to compare")
     rows: list[TensorResult] = []
@@ -73,7 +75,7 @@ def compare_sources(
     sums: list[list[_Measured]] = []
     for source, tensors in sources:
         for tensor in tensors:
-            reason = skip_reason(tensor)
+            reason = skip_reason(tensor) or _unfit(tensor, specs, settings.axis)
             if reason:
                 skipped.append(Skipped(tensor.info.name, source.label, reason))
                 continue
@@ -105,22 +107,46 @@ def skip_reason(tensor: Tensor) -> str | None:
     return "no elements" if info.size == 0 else None
 
 
+def _unfit(tensor: Tensor, specs: Sequence[Spec], axis: int) -> str | None:
+    """Why a tensor cannot be rotated as a format asks, or None."""
+    shape = tensor.info.shape
+    if not -len(shape) <= axis < len(shape):
+        return None
+    for spec in specs:
+        size = rotation_size(spec)
+        if size and shape[axis] % size:
+            return f"axis of length {shape[axis]}: the rotation of {size} in {spec.short} does not divide it"
+    return None
+
+
 @ieee_mode()
 def compare_tensor(
     tensor: Tensor, specs: Sequence[Spec], settings: Settings, source: str = "", progress: Progress | None = None
 ) -> tuple[TensorResult, list[_Measured]]:
     """One tensor under every spec. ``progress`` is told the elements of each finished cell, all specs together."""
     threads = thread_count(settings.threads)
-    geometries = [Geometry.of(tensor.info.shape, settings.axis, s.block, s.tensor_scale.span) for s in specs]
+    geometries = [Geometry.for_spec(tensor.info.shape, settings.axis, spec) for spec in specs]
     panels = Panels(tensor, geometries[0].axis)
     statistic = measure(panels, _statistic_geometry(geometries), settings.nonfinite, threads)
     stream = Stream.of(settings.seed, tensor.info.name)
-    quantizers = [Quantizer(spec, g, statistic, stream) for spec, g in zip(specs, geometries, strict=True)]
     measured: dict[int, _Measured] = {}
-    for runs, members in _by_grid(quantizers).items():
-        group = [quantizers[i] for i in members]
-        found = _measure_group(panels, group, runs, settings, threads, statistic, progress)
-        measured.update(zip(members, found, strict=True))
+    for alike in _by_domain(specs):
+        pipelines = {
+            i: prepare(
+                panels,
+                specs[i],
+                geometries[i],
+                stream,
+                nonfinite=settings.nonfinite,
+                threads=threads,
+                statistic=statistic,
+            )
+            for i in alike
+        }
+        for runs, members in _by_grid(pipelines).items():
+            group = [pipelines[i] for i in members]
+            found = _measure_group(group, runs, settings, threads, statistic, progress)
+            measured.update(zip(members, found, strict=True))
     ordered = [measured[i] for i in range(len(specs))]
     results = tuple(metrics_of(one.sums, one.scales, worst_at=one.worst_at) for one in ordered)
     amax = float(statistic.amax)
@@ -149,17 +175,23 @@ def _statistic_geometry(geometries: Sequence[Geometry]) -> Geometry:
     return Geometry.of(geometries[0].shape, geometries[0].axis, Block("none"))
 
 
-def _by_grid(quantizers: Sequence[Quantizer]) -> dict[tuple[Run, ...], list[int]]:
+def _by_domain(specs: Sequence[Spec]) -> list[list[int]]:
+    """Formats that can share what is read; one that rotates or clamps works on a copy of its own, one at a time."""
+    own = [spec for spec in specs if rotation_size(spec) or spec.has("occ")]
+    shared = [i for i, spec in enumerate(specs) if spec not in own]
+    return ([shared] if shared else []) + [[i] for i, spec in enumerate(specs) if spec in own]
+
+
+def _by_grid(pipelines: Mapping[int, Pipeline]) -> dict[tuple[Run, ...], list[int]]:
     """Formats whose grids agree share each read of the data."""
     groups: dict[tuple[Run, ...], list[int]] = {}
-    for i, quantizer in enumerate(quantizers):
-        groups.setdefault(quantizer.geometry.runs, []).append(i)
+    for i, pipeline in pipelines.items():
+        groups.setdefault(pipeline.geometry.runs, []).append(i)
     return groups
 
 
 def _measure_group(
-    panels: Panels,
-    group: Sequence[Quantizer],
+    group: Sequence[Pipeline],
     runs: tuple[Run, ...],
     settings: Settings,
     threads: int,
@@ -171,11 +203,11 @@ def _measure_group(
     def work(run: Run) -> tuple[Run, list[tuple[list[PanelSums], ScaleCounts]]]:
         loaded: dict[tuple[int, int], Any] = {}
         found = []
-        for quantizer in group:
-            shape = quantizer.geometry.padded(run.whole)
+        for pipeline in group:
+            shape = pipeline.geometry.padded(run.whole)
             if shape not in loaded:
-                loaded[shape] = panels.load(quantizer.geometry, run.whole, drop_nonfinite=drop)
-            found.append(_measure_run(quantizer, run, loaded[shape]))
+                loaded[shape] = pipeline.load(run.whole, drop_nonfinite=drop)
+            found.append(_measure_run(pipeline, run, loaded[shape]))
         return run, found
 
     trees = [SumTree() for _ in group]
@@ -191,7 +223,7 @@ def _measure_group(
                     cell = Cell(run.whole.row0 + k * run.cell_rows, run.cell_rows, run.whole.col0, run.whole.cols)
                     worst[i] = (sums.worst, group[i].geometry.index_of(cell, sums.worst_index))
         if progress is not None:
-            progress(panels.tensor.info.name, run.whole.rows * run.whole.cols * len(group))
+            progress(group[0].panels.tensor.info.name, run.whole.rows * run.whole.cols * len(group))
     result = []
     for i, tree in enumerate(trees):
         total, counted = tree.total(), counts[i]
@@ -199,7 +231,7 @@ def _measure_group(
         assert counted is not None
         if drop:
             total = _without_dropped(total, statistic.nonfinite)
-        result.append(_Measured(total, _whole_tensor_scale(group[i], counted), worst[i][1]))
+        result.append(_Measured(total, _whole_tensor_scale(group[i].quantizer, counted), worst[i][1]))
     return result
 
 
@@ -211,11 +243,12 @@ def _without_dropped(total: PanelSums, dropped: int) -> PanelSums:
     return replace(total, nonfinite=dropped, occupancy=occupancy)
 
 
-def _measure_run(quantizer: Quantizer, run: Run, panel: Any) -> tuple[list[PanelSums], ScaleCounts]:
-    cell = run.whole
-    scales = quantizer.scales(cell, panel)
-    sums = quantizer.errors(run, panel, scales)
-    block, codes, amax = quantizer.geometry.block, scales.codes, scales.amax
+def _measure_run(pipeline: Pipeline, run: Run, panel: Any) -> tuple[list[PanelSums], ScaleCounts]:
+    cell, quantizer = run.whole, pipeline.quantizer
+    sums, scales = pipeline.errors(run, panel)
+    block, codes, amax = pipeline.geometry.block, scales.codes, scales.amax
+    if quantizer.spec.has("if4"):
+        codes = codes & 0x7F  # the choice of format is in the sign bit
     if block.kind == "tile":  # leave out blocks that only pad
         rows, cols = -(-cell.rows // block.rows), -(-cell.cols // block.cols)
         codes, amax = codes[:rows, :cols], amax[:rows, :cols]
@@ -252,6 +285,12 @@ def _describe(spec: Spec) -> FormatInfo:
     notes = []
     if spec.rounding is Rounding.SR:
         notes.append(f"stochastic: one draw, {spec.random_bits} random bits an element")
+    elif is_random(spec):
+        notes.append("stochastic: one draw")
+    if rotation_size(spec):
+        notes.append(f"rotated by {rotation_size(spec)}: codes, causes and positions are the rotated tensor's")
+    if spec.has("dge"):
+        notes.append("+dge changes the backward pass alone: it has no forward effect")
     if spec.dialect != "te":
         notes.append(f"arithmetic of {spec.dialect}")
     return FormatInfo(str(spec), spec.short, spec.bits_per_element, tuple(notes))

@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fp4sim.dialects.base import FLT_MAX, BlockScales, Target, TensorFactors
+from fp4sim.dialects.base import BlockScales, TensorFactors
+from fp4sim.dialects.target import FLT_MAX
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fp4sim.dialects.target import Target
     from fp4sim.floats import FloatFormat
 
 NAN_CODE = 255

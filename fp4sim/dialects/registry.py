@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from fp4sim.dialects.base import Dialect
     from fp4sim.spec import Spec
 
-_MODULES = {"te": "fp4sim.dialects.te"}
+_MODULES = {"te": "fp4sim.dialects.te", "quartet2": "fp4sim.dialects.quartet2"}
 
 
 def available() -> tuple[str, ...]:

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fp4sim.dialects import mx
-from fp4sim.dialects.base import FLT_MAX, SCALE_ROUNDING, BlockScales, DefaultPolicy, Target, TensorFactors
+from fp4sim.dialects.base import SCALE_ROUNDING, BlockScales, DefaultPolicy, TensorFactors
+from fp4sim.dialects.target import FLT_MAX
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fp4sim.dialects.target import Target
     from fp4sim.kernels.interface import Kernels
 
 

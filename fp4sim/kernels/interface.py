@@ -53,8 +53,54 @@ class Kernels(Protocol):
     ) -> NDArray[np.float32]:
         """Largest magnitude of each block, (rows/tile[0], cols/tile[1]), into ``out`` if given; NaN if it holds one."""
 
-    def cast(self, x: NDArray[np.float32], fmt: FloatFormat, rounding: Rounding) -> NDArray[np.unsignedinteger]:
-        """Elementwise saturating cast (any shape) to codes; used for block scales."""
+    def cast(
+        self,
+        x: NDArray[np.float32],
+        fmt: FloatFormat,
+        rounding: Rounding,
+        random: NDArray[np.uint32] | None = None,
+    ) -> NDArray[np.unsignedinteger]:
+        """Elementwise saturating cast (any shape) to codes; used for block scales. ``random``: 32 bits each, for SR."""
+
+    def rotate(
+        self, x: NDArray[np.float32], signs: NDArray[np.float32], *, inverse: bool = False
+    ) -> NDArray[np.float32]:
+        """The Walsh-Hadamard transform of :mod:`fp4sim.kernels.reference.rotate`, a new array."""
+
+    def dequantize(
+        self, codes: NDArray[np.unsignedinteger], decode: NDArray[np.float64], tile: tuple[int, int], fmt: FloatFormat
+    ) -> NDArray[np.float32]:
+        """value(code) * decode[block], the float64 product rounded once to float32, (rows, cols)."""
+
+    def products(
+        self,
+        x: NDArray[np.float32],
+        codes: NDArray[np.uint8],
+        factor: NDArray[np.float32],
+        tile: tuple[int, int],
+        cast: ElementCast,
+        group: int,
+    ) -> NDArray[np.float64]:
+        """<z, z> and <z, q> of each ``group`` of columns, (2, rows, cols/group), in the order of reference/products.py.
+
+        z is the scaled element fl(x * factor) (or fl(x / factor)) and q the value of its code.
+        """
+
+    def choose(
+        self,
+        x: NDArray[np.float32],
+        codes: tuple[NDArray[np.uint8], NDArray[np.uint8]],
+        scales: tuple[NDArray[np.float32], NDArray[np.float32]],
+        group: tuple[NDArray[np.float32], np.float32],
+        tile: tuple[int, int],
+        fmt: FloatFormat,
+        metric: str,
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Of two ways to encode each block the one of less error, the first on ties: codes, and where it is the second.
+
+        ``scales``: value of the block scale; ``group``: amax of the tensor-scale group (broadcastable) and what it is
+        mapped to. ``metric``: mse, mae or absmax. Order of operations: :mod:`fp4sim.kernels.reference.choose`.
+        """
 
     def te_scales(
         self,

@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fp4sim.kernels.cpu import amax, cast, encode, errors, packing, scales, stochastic
+from fp4sim.kernels.cpu import (
+    amax,
+    cast,
+    choose,
+    dequantize,
+    encode,
+    errors,
+    packing,
+    products,
+    rotate,
+    scales,
+    stochastic,
+)
 from fp4sim.kernels.interface import ElementCast, Place
 from fp4sim.kernels.reference import blocks
 from fp4sim.kernels.reference.kernels import ReferenceKernels
@@ -28,6 +40,7 @@ class CpuKernels:
     pack = staticmethod(packing.pack)
     unpack = staticmethod(blocks.unpack)
     histogram = staticmethod(packing.histogram)
+    rotate = staticmethod(rotate.rotate)
 
     @staticmethod
     def error_sums(
@@ -46,11 +59,48 @@ class CpuKernels:
         return run(x, codes, factor, decode, amax, tile, cast, valid, cell_rows)
 
     @staticmethod
-    def cast(x: NDArray[np.float32], fmt: FloatFormat, rounding: Rounding) -> NDArray[np.unsignedinteger]:
+    def cast(
+        x: NDArray[np.float32], fmt: FloatFormat, rounding: Rounding, random: NDArray[np.uint32] | None = None
+    ) -> NDArray[np.unsignedinteger]:
         """Elementwise cast."""
         if cast.can_cast(fmt, rounding):
             return cast.cast_scale(x, fmt, rounding)
-        return ReferenceKernels.cast(x, fmt, rounding)
+        return ReferenceKernels.cast(x, fmt, rounding, random)
+
+    @staticmethod
+    def dequantize(
+        codes: NDArray[np.unsignedinteger], decode: NDArray[np.float64], tile: tuple[int, int], fmt: FloatFormat
+    ) -> NDArray[np.float32]:
+        """Values of codes, rounded once."""
+        run = dequantize.dequantize if fmt.bits <= 8 else ReferenceKernels.dequantize
+        return run(codes, decode, tile, fmt)
+
+    @staticmethod
+    def products(
+        x: NDArray[np.float32],
+        codes: NDArray[np.uint8],
+        factor: NDArray[np.float32],
+        tile: tuple[int, int],
+        cast: ElementCast,
+        group: int,
+    ) -> NDArray[np.float64]:
+        """EDEN's inner products."""
+        run = products.products if products.can_multiply(tile, group) else ReferenceKernels.products
+        return run(x, codes, factor, tile, cast, group)
+
+    @staticmethod
+    def choose(
+        x: NDArray[np.float32],
+        codes: tuple[NDArray[np.uint8], NDArray[np.uint8]],
+        scales: tuple[NDArray[np.float32], NDArray[np.float32]],
+        group: tuple[NDArray[np.float32], np.float32],
+        tile: tuple[int, int],
+        fmt: FloatFormat,
+        metric: str,
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """The encoding of less error, block by block."""
+        run = choose.choose if choose.can_choose(tile) else ReferenceKernels.choose
+        return run(x, codes, scales, group, tile, fmt, metric)
 
     @staticmethod
     def te_scales(

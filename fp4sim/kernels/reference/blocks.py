@@ -55,6 +55,24 @@ def error_sums(
     cell_rows: int,
 ) -> list[PanelSums]:
     """See :meth:`fp4sim.kernels.interface.Kernels.error_sums`."""
+    with np.errstate(all="ignore"):
+        values = decode_codes(codes, cast.fmt) * expand(decode, tile)
+    return error_sums_of(values, x, codes, factor, decode, amax, tile, cast, valid, cell_rows)
+
+
+def error_sums_of(
+    values: NDArray[np.float64],
+    x: NDArray[np.float32],
+    codes: NDArray[np.unsignedinteger],
+    factor: NDArray[np.float32],
+    decode: NDArray[np.float64],
+    amax: NDArray[np.float32],
+    tile: tuple[int, int],
+    cast: ElementCast,
+    valid: tuple[int, int],
+    cell_rows: int,
+) -> list[PanelSums]:
+    """The same for codes that decode to ``values``, float64 of the panel's shape."""
     parts = []
     for start in range(0, valid[0], cell_rows):
         rows = min(cell_rows, valid[0] - start)
@@ -62,11 +80,13 @@ def error_sums(
         panel, blocks = slice(start, start + padded), slice(start // tile[0], -(-(start + padded) // tile[0]))
         per_block = (factor[blocks], decode[blocks], amax[blocks])
         size = (min(tile[0], padded), tile[1])
-        parts.append(_cell_sums(x[panel], codes[panel], *per_block, size, cast, (rows, valid[1])))
+        panels = (values[panel], x[panel], codes[panel])
+        parts.append(_cell_sums(*panels, *per_block, size, cast, (rows, valid[1])))
     return parts
 
 
 def _cell_sums(
+    values: NDArray[np.float64],
     x: NDArray[np.float32],
     codes: NDArray[np.uint8],
     factor: NDArray[np.float32],
@@ -83,7 +103,7 @@ def _cell_sums(
         scaled = np.abs(x / expand(factor, tile) if cast.divides else x * expand(factor, tile))[inside]
         step = expand(decode, tile)[inside]
         exact = x[inside].astype(np.float64)
-        value = decode_codes(codes[inside], cast.fmt) * step
+        value = values[inside]
         error = value - exact
         lost = step == 0
         over = ~lost & (scaled > np.float32(cast.fmt.max))

@@ -8,8 +8,11 @@ import numpy as np
 
 from fp4sim.kernels.interface import ElementCast, Place
 from fp4sim.kernels.reference import blocks
+from fp4sim.kernels.reference.choose import choose
 from fp4sim.kernels.reference.encode import decode as decode_codes
 from fp4sim.kernels.reference.encode import encode as encode_codes
+from fp4sim.kernels.reference.products import products
+from fp4sim.kernels.reference.rotate import rotate
 from fp4sim.randbits import Stream, random_bits
 from fp4sim.rounding import Rounding
 
@@ -29,6 +32,17 @@ class ReferenceKernels:
     pack = staticmethod(blocks.pack)
     unpack = staticmethod(blocks.unpack)
     error_sums = staticmethod(blocks.error_sums)
+    rotate = staticmethod(rotate)
+    products = staticmethod(products)
+    choose = staticmethod(choose)
+
+    @staticmethod
+    def dequantize(
+        codes: NDArray[np.unsignedinteger], decode: NDArray[np.float64], tile: tuple[int, int], fmt: FloatFormat
+    ) -> NDArray[np.float32]:
+        """Values of codes, rounded once."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return (decode_codes(codes, fmt) * blocks.expand(decode, tile)).astype(np.float32)
 
     @staticmethod
     def histogram(codes: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -36,9 +50,11 @@ class ReferenceKernels:
         return np.bincount(codes.ravel(), minlength=256)
 
     @staticmethod
-    def cast(x: NDArray[np.float32], fmt: FloatFormat, rounding: Rounding) -> NDArray[np.unsignedinteger]:
+    def cast(
+        x: NDArray[np.float32], fmt: FloatFormat, rounding: Rounding, random: NDArray[np.uint32] | None = None
+    ) -> NDArray[np.unsignedinteger]:
         """Elementwise cast."""
-        return encode_codes(x, fmt, rounding)
+        return encode_codes(x, fmt, rounding, random=random)
 
     @classmethod
     def te_scales(
