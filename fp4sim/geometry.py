@@ -154,6 +154,11 @@ class Geometry:
         )
 
     @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells of the fixed grid, one by one."""
+        return self._grid(CELL_ELEMENTS)
+
+    @cached_property
     def pieces(self) -> tuple[Cell, ...]:
         """A coarser grid for work whose result does not depend on the cut: maxima and codes."""
         return self._grid(PIECE_ELEMENTS)

@@ -75,7 +75,7 @@ def compare_sources(
     sums: list[list[_Measured]] = []
     for source, tensors in sources:
         for tensor in tensors:
-            reason = skip_reason(tensor) or _unfit(tensor, specs, settings.axis)
+            reason = skip_reason(tensor) or unfit(tensor, specs, settings.axis)
             if reason:
                 skipped.append(Skipped(tensor.info.name, source.label, reason))
                 continue
@@ -83,9 +83,9 @@ def compare_sources(
             rows.append(row)
             sums.append(measured)
     if not rows:
-        raise NothingComparedError(_nothing(sources, skipped))
+        raise NothingComparedError(nothing_compared(sources, skipped))
     return CompareResult(
-        formats=tuple(_describe(spec) for spec in specs),
+        formats=tuple(describe(spec) for spec in specs),
         tensors=tuple(rows),
         totals=tuple(_total(rows, [row[i] for row in sums], i) for i in range(len(specs))),
         skipped=tuple(skipped),
@@ -107,7 +107,7 @@ def skip_reason(tensor: Tensor) -> str | None:
     return "no elements" if info.size == 0 else None
 
 
-def _unfit(tensor: Tensor, specs: Sequence[Spec], axis: int) -> str | None:
+def unfit(tensor: Tensor, specs: Sequence[Spec], axis: int) -> str | None:
     """Why a tensor cannot be rotated as a format asks, or None."""
     shape = tensor.info.shape
     if not -len(shape) <= axis < len(shape):
@@ -281,7 +281,8 @@ def _median(rows: Sequence[Metrics], name: str) -> float | None:
     return None if median is None or math.isinf(median) else median
 
 
-def _describe(spec: Spec) -> FormatInfo:
+def describe(spec: Spec) -> FormatInfo:
+    """A format as reports name it, with what a reader should know."""
     notes = []
     if spec.rounding is Rounding.SR:
         notes.append(f"stochastic: one draw, {spec.random_bits} random bits an element")
@@ -296,7 +297,8 @@ def _describe(spec: Spec) -> FormatInfo:
     return FormatInfo(str(spec), spec.short, spec.bits_per_element, tuple(notes))
 
 
-def _nothing(sources: Sequence[tuple[Source, Sequence[Tensor]]], skipped: Sequence[Skipped]) -> str:
+def nothing_compared(sources: Sequence[tuple[Source, Sequence[Tensor]]], skipped: Sequence[Skipped]) -> str:
+    """Why nothing was left, in one line."""
     from fp4sim.io.files import shown
 
     labels = ", ".join(source.label for source, _ in sources)

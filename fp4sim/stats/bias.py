@@ -2,7 +2,8 @@
 
 Everything is relative to the energy ||x||^2. With N draws the error of the mean is bias^2 + variance / N, so its plain
 square mistakes noise for bias. Products of *different* batches' mean deviations have the bias^2 as their expectation: their
-mean U, over all pairs, is the unbiased estimate used here (a U-statistic; it may come out negative).
+mean U, over all pairs, is the unbiased estimate used here (a U-statistic; it may come out negative). The component of the
+bias along x bounds it from below by Cauchy and Schwarz, and shows with far fewer draws.
 """
 
 from __future__ import annotations
@@ -162,6 +163,7 @@ def estimate_bias(statistics: DrawStatistics) -> BiasEstimate:
             undefined["misalignment"] = "not kept by zone"
         if batches > 1:
             values |= _bias_and_variance(s, squares, mse, exact=exact)
+            values["relative_bias"] = _at_least(values["relative_bias"], _shrinkage(s.along[0] / energy))
         else:
             undefined |= dict.fromkeys(names[:3], "one draw does not tell bias from variance")
     fields = {name: values.get(name) for name in names}
@@ -243,11 +245,29 @@ def _of_batches(values: NDArray[np.float64], estimate: float | None = None) -> I
     return Interval(estimate, estimate - half, estimate + half)
 
 
-def t_quantile(degrees: int) -> float:
-    """The two-sided 95 % quantile of Student's t."""
+def _shrinkage(along: NDArray[np.float64]) -> float:
+    """A lower bound of the relative bias: its component along x, |alignment - 1|, which far fewer draws show.
+
+    One-sided at half of the error probability, because U's own lower end may err with the other half.
+    """
+    if along.size < MIN_BATCHES:
+        return 0.0
+    half = t_quantile(along.size - 1, (1 + CONFIDENCE) / 2) * float(along.std(ddof=1)) / math.sqrt(along.size)
+    return max(0.0, abs(float(along.mean())) - half)
+
+
+def _at_least(bias: Interval, bound: float) -> Interval:
+    """An interval whose estimate and ends are not below a bound."""
+    if bias.low is None or bias.high is None or bound <= bias.low:
+        return bias
+    return Interval(max(bias.estimate, bound), bound, max(bias.high, bound))
+
+
+def t_quantile(degrees: int, confidence: float = CONFIDENCE) -> float:
+    """The two-sided quantile of Student's t."""
     from scipy.special import stdtrit  # type: ignore[import-untyped]
 
-    return float(stdtrit(degrees, 0.5 + CONFIDENCE / 2))
+    return float(stdtrit(degrees, 0.5 + confidence / 2))
 
 
 def _root(square: float) -> float:

@@ -1,0 +1,179 @@
+"""What ``fp4sim bias`` does: draws of estimators on tensors, and what their mean and scatter say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import fp4sim
+from fp4sim.commands.bias_rows import bias_of
+from fp4sim.commands.compare import describe, nothing_compared, skip_reason, unfit
+from fp4sim.drawing import Drawer
+from fp4sim.errors import NothingComparedError, UsageError
+from fp4sim.estimators.pipeline import check_spec
+from fp4sim.fpmode import ieee_mode
+from fp4sim.geometry import Cell, Geometry
+from fp4sim.io.source import ArrayTensor
+from fp4sim.panels import Panels
+from fp4sim.parallel import thread_count
+from fp4sim.report.bias_model import BiasResult, TensorBias
+from fp4sim.report.model import Skipped
+from fp4sim.spec import Block
+from fp4sim.stats.bias import MARGIN
+from fp4sim.stats.draws import DrawSums
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fp4sim.estimators.base import Encoded
+    from fp4sim.io.source import Source, Tensor
+    from fp4sim.kernels.interface import Kernels
+    from fp4sim.spec import Spec
+    from fp4sim.stats.draws import DrawStatistics
+
+Progress = Callable[[str, int], None]  # tensor name, elements drawn since the last call
+
+DEFAULT_ELEMENTS = 1 << 20
+_BAND = 16  # rows sampled together, so that 16 x 16 tiles stay whole
+
+
+@dataclass(frozen=True)
+class BiasSettings:
+    """How bias is measured. ``elements``: larger tensors are sampled by bands of rows; ``margin``: of the verdict."""
+
+    draws: int = 256
+    axis: int = -1
+    seed: int = 0
+    elements: int = DEFAULT_ELEMENTS
+    margin: float = MARGIN
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.draws < 2:
+            raise UsageError(f"{self.draws} draws: at least 2 are needed to tell bias from variance (16 for a verdict)")
+        if not 0 < self.margin < 1:
+            raise UsageError(f"margin {self.margin}: it is relative to |x|, between 0 and 1")
+        if self.elements < 1:
+            raise UsageError(f"elements {self.elements}: at least 1")
+
+    def recorded(self) -> dict[str, Any]:
+        """What a report repeats: threads change no digit and are left out."""
+        return {
+            "draws": self.draws,
+            "axis": self.axis,
+            "seed": self.seed,
+            "elements": self.elements,
+            "margin": self.margin,
+        }
+
+
+@ieee_mode()
+def bias_sources(
+    sources: Sequence[tuple[Source, Sequence[Tensor]]],
+    specs: Sequence[Spec],
+    settings: BiasSettings,
+    progress: Progress | None = None,
+) -> BiasResult:
+    """Measure the bias of estimators on every float tensor of at least 2 axes.
+
+    Raises NothingComparedError if none is left, UnreadableError for damaged data, NaN or Inf, UsageError for specs that
+    this version does not compute.
+    """
+    for spec in specs:
+        check_spec(spec)
+    if not specs:
+        raise UsageError("no estimator to measure")
+    rows: list[TensorBias] = []
+    skipped: list[Skipped] = []
+    for source, tensors in sources:
+        for tensor in tensors:
+            reason = skip_reason(tensor) or unfit(tensor, specs, settings.axis)
+            if reason:
+                skipped.append(Skipped(tensor.info.name, source.label, reason))
+                continue
+            rows.append(bias_tensor(tensor, specs, settings, source.label, progress))
+    if not rows:
+        raise NothingComparedError(nothing_compared(sources, skipped))
+    return BiasResult(
+        estimators=tuple(describe(spec) for spec in specs),
+        tensors=tuple(rows),
+        skipped=tuple(skipped),
+        sources=tuple(source.label for source, _ in sources),
+        settings=settings.recorded(),
+        version=fp4sim.__version__,
+        bits_version=fp4sim.BITS_VERSION,
+    )
+
+
+def bias_tensor(
+    tensor: Tensor, specs: Sequence[Spec], settings: BiasSettings, source: str = "", progress: Progress | None = None
+) -> TensorBias:
+    """One tensor under every estimator."""
+    info = tensor.info
+    sample, note = sampled(tensor, settings)
+    axis = settings.axis if sample is tensor else -1
+    results = []
+    for spec in specs:
+        statistics = draw_statistics(sample, spec, settings, axis, progress=progress)
+        results.append(bias_of(statistics, settings.margin))
+    notes = (note,) if note else ()
+    return TensorBias(
+        info.name, source, info.shape, info.dtype, info.size, sample.info.size, tuple(results), notes
+    )
+
+
+def draw_statistics(
+    tensor: Tensor,
+    spec: Spec,
+    settings: BiasSettings,
+    axis: int = -1,
+    *,
+    progress: Progress | None = None,
+    kernels: Kernels | None = None,
+) -> DrawStatistics:
+    """All draws of one estimator: cells keep their own sums and are merged in the order of the grid."""
+    drawer = Drawer(tensor, spec, axis, seed=settings.seed, threads=thread_count(settings.threads), kernels=kernels)
+    group = misalignment_group(drawer.geometry)
+    sums: dict[Cell, DrawSums] = {}
+    for cell in drawer.geometry.cells:
+        exact = np.ascontiguousarray(drawer.exact(cell)).reshape(-1)
+        zones = np.ascontiguousarray(drawer.zones(cell)).reshape(-1)
+        sums[cell] = DrawSums(exact, settings.draws, zones=zones, group=group)
+
+    def add_values(cell: Cell, values: NDArray[np.float32], _: Encoded) -> None:
+        sums[cell].add(np.ascontiguousarray(values).reshape(-1))
+
+    for draw in range(settings.draws):
+        drawer.each(draw, add_values)
+        if progress is not None:
+            progress(tensor.info.name, tensor.info.size)
+    return reduce(add, (sums[cell].result() for cell in drawer.geometry.cells))
+
+
+def misalignment_group(geometry: Geometry) -> int:
+    """Elements over which a magnitude is compared: the rotation, else 128 where rows hold whole ones, else a row."""
+    if geometry.rotation:
+        return geometry.rotation
+    return 128 if geometry.length % 128 == 0 else geometry.length
+
+
+def sampled(tensor: Tensor, settings: BiasSettings) -> tuple[Tensor, str]:
+    """A tensor of more than ``settings.elements`` as evenly spaced bands of 16 rows, and what was done."""
+    geometry = Geometry.of(tensor.info.shape, settings.axis, Block("none"))
+    if tensor.info.size <= settings.elements:
+        return tensor, ""
+    panels, length = Panels(tensor, geometry.axis), geometry.length
+    bands = max(1, settings.elements // (length * _BAND))
+    starts = np.unique(np.linspace(0, max(0, geometry.rows - _BAND), bands).astype(int) // _BAND * _BAND)
+    parts = [
+        panels.load(geometry, Cell(int(start), min(_BAND, geometry.rows - int(start)), 0, length))[:, :length]
+        for start in starts
+    ]
+    matrix = np.concatenate([part[: min(_BAND, geometry.rows - int(s))] for part, s in zip(parts, starts, strict=True)])
+    note = f"{matrix.shape[0]} of {geometry.rows} rows, in {len(starts)} bands; the tensor scale is the sample's"
+    return ArrayTensor(tensor.info.name, matrix), note
