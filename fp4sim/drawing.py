@@ -71,7 +71,9 @@ class Drawer:
             self._known = prepare(self._panels, self.spec, self.geometry, stream, **settings)
         return replace(self._known, quantizer=replace(self._known.quantizer, stream=stream))
 
-    def each(self, draw: int, work: Callable[[Cell, NDArray[np.float32], Encoded], None], domain: Domain = "input") -> None:
+    def each(
+        self, draw: int, work: Callable[[Cell, NDArray[np.float32], Encoded], None], domain: Domain = "input"
+    ) -> None:
         """Call ``work(cell, values, encoded)`` for every cell, from several threads: values float32 (rows, cols)."""
         pipeline = self.pipeline(draw)
 

@@ -179,7 +179,9 @@ class Geometry:
         most = elements // self.block_rows
         if self.padded_length <= most:
             return self.padded_length
-        unit = math.lcm(_LANE_UNIT, self.block.cols if self.block.kind == "tile" else 1, self.span or 1, self.rotation or 1)
+        unit = math.lcm(
+            _LANE_UNIT, self.block.cols if self.block.kind == "tile" else 1, self.span or 1, self.rotation or 1
+        )
         return max(unit, most // unit * unit)
 
     @property

@@ -148,7 +148,7 @@ class PackedTensor:
         if geometry.block.kind == "row":
             return decode(matrix[cell.row0 : cell.row0 + cell.rows], fmt)
         raw = matrix[geometry.blocks_of(cell)]
-        blocks = decode(raw & 0x7F if self.spec.has("if4") else raw, fmt)  # IF4's choice is in the sign bit
+        blocks = decode(raw & np.uint8(0x7F) if self.spec.has("if4") else raw, fmt)  # IF4's choice is in the sign bit
         tall = blocks.repeat(geometry.block.rows, axis=0)[: cell.rows]
         return np.asarray(tall.repeat(geometry.block.cols, axis=1)[:, : cell.cols])
 

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fp4sim.estimators.pipeline import check_spec, is_random, prepare
 from fp4sim.fpmode import ieee_mode
 from fp4sim.geometry import Cell, Geometry
-from fp4sim.estimators.pipeline import check_spec, is_random, prepare
-from fp4sim.kernels.reference.blocks import pack
 from fp4sim.packed import PackedTensor
 from fp4sim.panels import Nonfinite, Panels
 from fp4sim.parallel import run_all, thread_count
@@ -84,6 +83,7 @@ class _Output:
     def __init__(self, geometry: Geometry, quantizer: Quantizer) -> None:
         spec = quantizer.spec
         self.geometry, self.spec = geometry, spec
+        self.pack = quantizer.kernels.pack
         self.nibbles = spec.element.bits <= 4
         self.itemsize = spec.element.code_dtype.itemsize
         width = geometry.stored_length // 2 if self.nibbles else geometry.stored_length * self.itemsize
@@ -143,7 +143,7 @@ class _Output:
         """Store the codes of a panel, one an element."""
         rows = slice(cell.row0, cell.row0 + cell.rows)
         if self.nibbles:
-            raw = pack(codes.astype(np.uint8, copy=False))
+            raw = self.pack(codes.astype(np.uint8, copy=False))
         else:
             raw = np.ascontiguousarray(codes, codes.dtype.newbyteorder("<")).view(np.uint8)
         start = cell.col0 // 2 if self.nibbles else cell.col0 * self.itemsize

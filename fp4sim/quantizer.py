@@ -183,7 +183,7 @@ class Quantizer:
         mode = self.spec.tensor_scale.mode
         if mode == "blocks":
             group = self.spec.tensor_scale.span // self.spec.block.cols
-            return amax.reshape(amax.shape[0], -1, group).max(axis=-1).repeat(group, axis=1)
+            return np.asarray(amax.reshape(amax.shape[0], -1, group).max(axis=-1).repeat(group, axis=1))
         assert self.statistic is not None
         if mode == "row":
             return self.statistic.row_amax[cell.row0 : cell.row0 + cell.rows, None]

@@ -122,9 +122,7 @@ def bias_tensor(
         statistics = draw_statistics(sample, spec, settings, axis, progress=progress)
         results.append(bias_of(statistics, settings.margin))
     notes = (note,) if note else ()
-    return TensorBias(
-        info.name, source, info.shape, info.dtype, info.size, sample.info.size, tuple(results), notes
-    )
+    return TensorBias(info.name, source, info.shape, info.dtype, info.size, sample.info.size, tuple(results), notes)
 
 
 def draw_statistics(

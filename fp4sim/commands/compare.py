@@ -248,7 +248,7 @@ def _measure_run(pipeline: Pipeline, run: Run, panel: Any) -> tuple[list[PanelSu
     sums, scales = pipeline.errors(run, panel)
     block, codes, amax = pipeline.geometry.block, scales.codes, scales.amax
     if quantizer.spec.has("if4"):
-        codes = codes & 0x7F  # the choice of format is in the sign bit
+        codes = codes & np.uint8(0x7F)  # the choice of format is in the sign bit
     if block.kind == "tile":  # leave out blocks that only pad
         rows, cols = -(-cell.rows // block.rows), -(-cell.cols // block.cols)
         codes, amax = codes[:rows, :cols], amax[:rows, :cols]

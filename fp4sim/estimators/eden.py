@@ -19,8 +19,8 @@ import numpy as np
 
 from fp4sim.errors import UsageError
 from fp4sim.estimators.base import Encoded, Info
+from fp4sim.kernels.interface import ElementCast, Place
 from fp4sim.kernels.reference.encode import decode
-from fp4sim.randbits import random_bits
 from fp4sim.rounding import Rounding
 from fp4sim.transforms import rotation_size
 
@@ -44,13 +44,18 @@ class Eden:
         scales, fmt = encoded.scales, encoded.scales.fmt
         assert fmt is not None
         with np.errstate(all="ignore"):
-            wanted = decode(scales.codes, fmt).astype(np.float32) * self.factors(quantizer, cell, panel, encoded)
+            value = decode(scales.codes, fmt).astype(np.float32)
+            wanted = np.ascontiguousarray(value * self.factors(quantizer, cell, panel, encoded))
         if fmt.name == "fp32":
-            codes = quantizer.kernels.cast(np.asarray(wanted, np.float32), fmt, Rounding.RN)
+            codes = quantizer.kernels.cast(wanted, fmt, Rounding.RN)
         else:
-            random = random_bits(scale_stream(quantizer.stream), block_index(quantizer, cell, scales.codes.shape), 32)
-            codes = quantizer.kernels.cast(np.asarray(wanted, np.float32), fmt, Rounding.SR, random)
-        codes = np.where(np.isfinite(wanted), codes, scales.codes)
+            rows, cols = quantizer.geometry.blocks_of(cell)
+            place = Place(rows.start, cols.start, quantizer.geometry.block_matrix[1])
+            stochastic, one = ElementCast(fmt, Rounding.SR, 32), np.ones((1, 1), np.float32)
+            stream = scale_stream(quantizer.stream)
+            codes = quantizer.kernels_for(scales).encode(wanted, one, wanted.shape, stochastic, stream, place)
+        if not scales.finite:
+            codes = np.where(np.isfinite(wanted), codes, scales.codes)
         return replace(encoded, scales=replace(scales, codes=codes))
 
     def factors(
@@ -68,7 +73,8 @@ class Eden:
             with np.errstate(all="ignore"):
                 weighted = (sums * scales.decode**2).reshape(2, panel.shape[0], -1, blocks)
             square, product = weighted.cumsum(axis=3)[..., -1]
-        return correction(square, product).repeat(blocks, axis=1)
+        s = correction(square, product)
+        return s if blocks == 1 else s.repeat(blocks, axis=1)
 
 
 def correction(square: NDArray[np.float64], product: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -78,16 +84,8 @@ def correction(square: NDArray[np.float64], product: NDArray[np.float64]) -> NDA
 
 
 def scale_stream(stream: Stream) -> Stream:
-    """The random bits of block scales."""
+    """The random bits of block scales; block i of the block matrix, row-major, is element i of this stream."""
     return stream.aside("block scale")
-
-
-def block_index(quantizer: Quantizer, cell: Cell, shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """Flat index of a cell's blocks in the block matrix: which random bits each scale uses."""
-    rows, cols = quantizer.geometry.blocks_of(cell)
-    width = quantizer.geometry.block_matrix[1]
-    row = np.arange(rows.start, rows.start + shape[0])[:, None]
-    return np.asarray(row * width + np.arange(cols.start, cols.start + shape[1])[None, :])
 
 
 def correction_group(spec: Spec) -> int:
@@ -104,7 +102,9 @@ def check(spec: Spec) -> None:
     if spec.scale is None or spec.block.kind != "tile" or spec.block.rows > 1:
         raise UsageError(f"{spec.short}: +{name} corrects the scales of row blocks, e.g. {example}")
     if name == "mseden" and not (spec.scale.has_zero and spec.scale.bits <= 8):
-        raise UsageError(f"{spec.short}: +mseden needs 8-bit float scales (e.g. nvfp4+mseden); for others there is +eden")
+        raise UsageError(
+            f"{spec.short}: +mseden needs 8-bit float scales (e.g. nvfp4+mseden); for others there is +eden"
+        )
     if spec.rounding is Rounding.SR:
         raise UsageError(f"{spec.short}: +{name} rounds elements deterministically and scales stochastically: drop +sr")
     group, block = correction_group(spec), spec.block.cols

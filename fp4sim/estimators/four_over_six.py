@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fp4sim.dialects.base import SCALE_ROUNDING
-from fp4sim.dialects.target import FLT_MAX, target_of
+from fp4sim.dialects.target import target_of
 from fp4sim.errors import UsageError
 from fp4sim.estimators.base import Encoded, Info
-from fp4sim.kernels.reference.encode import decode
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,16 +47,12 @@ class FourOverSix:
         amax = quantizer.block_amax(cell, panel)
         factors = quantizer.factors(cell, amax)
         rounding = SCALE_ROUNDING[spec.rule or "rn"]
-        limit = np.float32(scale.max)
         with np.errstate(all="ignore"):
             base = np.asarray(amax / np.float32(target.element_max) * factors.encode, np.float32)
         both = []
         for ratio in (np.float32(1), np.float32(1.5)):
-            with np.errstate(all="ignore"):
-                wanted = np.fmin(base * ratio, limit)
-                codes = quantizer.kernels.cast(wanted, scale, rounding)
-                value = decode(codes, scale).astype(np.float32)
-                factor = np.fmin(np.float32(1) / (value * factors.decode), FLT_MAX)
+            codes, factor = quantizer.kernels.te_scales(base, np.asarray(ratio), factors.decode, scale, rounding)
+            value = scale.values().astype(np.float32).take(codes)
             both.append((codes, value, quantizer.scales_of(codes, factor, amax, factors)))
         other = replace(quantizer, stream=quantizer.stream.aside("second encoding"))
         encodings = quantizer.encode(cell, panel, both[0][2]), other.encode(cell, panel, both[1][2])
@@ -70,9 +65,7 @@ class FourOverSix:
         return Encoded(codes, quantizer.scales_of(scale_codes, factor, amax, factors), extra={"fours": fours})
 
     @staticmethod
-    def _group(
-        quantizer: Quantizer, cell: Cell, amax: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], np.float32]:
+    def _group(quantizer: Quantizer, cell: Cell, amax: NDArray[np.float32]) -> tuple[NDArray[np.float32], np.float32]:
         """What turns q s into x's domain: times the group's amax, over what that is mapped to."""
         if quantizer.spec.tensor_scale.mode in ("none", "given"):
             return np.asarray(quantizer.factors(cell, amax).stored, np.float32), np.float32(1)

@@ -52,7 +52,12 @@ class Clamp:
         return clamped
 
     def compensate(
-        self, quantizer: Quantizer, cell: Cell, panel: NDArray[np.float32], encoded: Encoded, clamped: NDArray[np.float32]
+        self,
+        quantizer: Quantizer,
+        cell: Cell,
+        panel: NDArray[np.float32],
+        encoded: Encoded,
+        clamped: NDArray[np.float32],
     ) -> Encoded:
         """``values`` with the residual, which ``extra["residual"]`` holds."""
         if not self.compensates:

@@ -92,10 +92,11 @@ class Pipeline:
         encoded = self.encode(cell, panel)
         scales, tile, cast = encoded.scales, quantizer.geometry.tile(cell), quantizer.cast_of()
         per_block = (scales.factor, scales.decode, scales.amax)
-        shape = (tile, cast, (cell.rows, cell.cols), run.cell_rows)
+        valid, height = (cell.rows, cell.cols), run.cell_rows
         if encoded.values is not None:
-            return error_sums_of(encoded.values, panel, encoded.codes, *per_block, *shape), scales
-        return quantizer.kernels_for(scales).error_sums(panel, encoded.codes, *per_block, *shape), scales
+            return error_sums_of(encoded.values, panel, encoded.codes, *per_block, tile, cast, valid, height), scales
+        sums = quantizer.kernels_for(scales).error_sums
+        return sums(panel, encoded.codes, *per_block, tile, cast, valid, height), scales
 
     def values(self, cell: Cell, encoded: Encoded) -> NDArray[np.float32]:
         """What a cell's codes decode to, float32, in the domain that is quantized."""

@@ -16,7 +16,7 @@ import numpy as np
 from fp4sim.dialects.target import FLT_MAX, target_of
 from fp4sim.errors import UsageError
 from fp4sim.estimators.base import Encoded
-from fp4sim.estimators.eden import MSEDEN, block_index, correction, scale_stream
+from fp4sim.estimators.eden import MSEDEN, correction, scale_stream
 from fp4sim.floats import scale_format
 from fp4sim.quantizer import CellScales
 from fp4sim.randbits import random_bits
@@ -50,7 +50,7 @@ class Posthoc:
         t = np.float32(quantizer.measured / BOUND) or np.float32(1)
         with np.errstate(all="ignore"):
             wanted = np.asarray(pseudo * (np.float32(1) / t), np.float32)
-        random = random_bits(scale_stream(quantizer.stream), block_index(quantizer, cell, wanted.shape), 16)
+        random = random_bits(scale_stream(quantizer.stream), _block_index(quantizer, cell, wanted.shape), 16)
         scale = quantizer.spec.scale
         assert scale is not None
         scale_codes = quantizer.kernels.cast(_noised(wanted, random), scale, Rounding.RN)
@@ -75,6 +75,14 @@ class Posthoc:
             return codes, factor, _to_bf16(np.asarray(p * correction(square, product), np.float32))
 
 
+def _block_index(quantizer: Quantizer, cell: Cell, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Flat index of a cell's blocks in the block matrix: which random bits each scale uses."""
+    rows, cols = quantizer.geometry.blocks_of(cell)
+    width = quantizer.geometry.block_matrix[1]
+    row = np.arange(rows.start, rows.start + shape[0])[:, None]
+    return np.asarray(row * width + np.arange(cols.start, cols.start + shape[1])[None, :])
+
+
 def _noised(wanted: NDArray[np.float32], random: NDArray[np.uint32]) -> NDArray[np.float32]:
     """All bits that E4M3 cuts set or cleared by the draw: rounding to nearest then goes up or down."""
     bits = wanted.view(np.uint32)
@@ -94,7 +102,12 @@ def _to_bf16(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def check(spec: Spec) -> None:
     """Raise UsageError for what the kernels do not have."""
     e4m3 = spec.scale is not None and spec.scale.name == "e4m3"
-    if not e4m3 or spec.block.cols != 16 or spec.tensor_scale.mode != "tensor" or spec.step("mseden").get("s", 16) != 16:
+    if (
+        not e4m3
+        or spec.block.cols != 16
+        or spec.tensor_scale.mode != "tensor"
+        or spec.step("mseden").get("s", 16) != 16
+    ):
         raise UsageError(f"{spec.short}: the kernels' range alignment is defined for nvfp4+mseden:posthoc alone")
 
 

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from fp4sim.quantizer import Quantizer
     from fp4sim.spec import Spec
 
-GAUSSIAN_OPTIMUM = 2.92247856  # largest value over sd at which E2M1 has its least MSE on N(0, 1); stats/gaussian.py finds it
+GAUSSIAN_OPTIMUM = (
+    2.92247856  # largest value over sd at which E2M1 has its least MSE on N(0, 1); stats/gaussian.py finds it
+)
 _EPSILON = 1e-8
 
 

@@ -53,14 +53,8 @@ class Kernels(Protocol):
     ) -> NDArray[np.float32]:
         """Largest magnitude of each block, (rows/tile[0], cols/tile[1]), into ``out`` if given; NaN if it holds one."""
 
-    def cast(
-        self,
-        x: NDArray[np.float32],
-        fmt: FloatFormat,
-        rounding: Rounding,
-        random: NDArray[np.uint32] | None = None,
-    ) -> NDArray[np.unsignedinteger]:
-        """Elementwise saturating cast (any shape) to codes; used for block scales. ``random``: 32 bits each, for SR."""
+    def cast(self, x: NDArray[np.float32], fmt: FloatFormat, rounding: Rounding) -> NDArray[np.unsignedinteger]:
+        """Elementwise saturating cast (any shape) to codes; used for block scales."""
 
     def rotate(
         self, x: NDArray[np.float32], signs: NDArray[np.float32], *, inverse: bool = False

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fp4sim.kernels.cpu.jit import kernel
+from fp4sim.kernels.cpu.jit import bits_of, float_of, inlined, kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,51 +41,64 @@ def choose(
 
 @lru_cache(maxsize=16)
 def _kernel(fmt: FloatFormat, metric: str) -> Any:
-    """The kernel of one format and criterion."""
-    values = fmt.values().astype(np.float32)
+    """The kernel of one format and criterion; a code's value is put together from its bits, which vectorizes."""
+    shift = np.int32(23 - fmt.mantissa_bits)
+    rebias = np.int32((127 - fmt.bias) << 23)
+    first_normal = np.int32(1 << fmt.mantissa_bits)
+    quantum = np.float32(fmt.min_normal * 2.0**-fmt.mantissa_bits)
+    sign_mask, sign_shift = np.int32(fmt.sign_mask), np.int32(31 - fmt.magnitude_bits)
     squared, largest = metric == "mse", metric == "absmax"
+
+    @inlined
+    def term(x: Any, code: Any, scale: Any, amax: Any, reach: Any) -> Any:
+        magnitude = np.int32(code & (sign_mask - np.int32(1)))
+        normal = float_of(np.int32(np.int32(magnitude << shift) + rebias))
+        value = np.float32(magnitude) * quantum if magnitude < first_normal else normal
+        signed = float_of(np.int32(bits_of(value) | np.int32((code & sign_mask) << sign_shift)))
+        d = abs(((signed * scale) * amax) / reach - x)
+        return d * d if squared else d
 
     @kernel
     def choose_blocks(
-        x: Any, first: Any, second: Any, scale1: Any, scale2: Any, amax: Any, reach: Any, rows: Any, out: Any, other: Any
+        x: Any,
+        first: Any,
+        second: Any,
+        scale1: Any,
+        scale2: Any,
+        amax: Any,
+        reach: Any,
+        rows: Any,
+        out: Any,
+        other: Any,
     ) -> None:
-        by_row = np.empty((2, rows), np.float32)
-        term = np.empty((2, 16), np.float32)
-        value = np.empty((2, 16), np.float32)
+        by_row1, by_row2 = np.empty(rows, np.float32), np.empty(rows, np.float32)
+        term1, term2 = np.empty(16, np.float32), np.empty(16, np.float32)
         for tile in range(other.shape[0]):
             for block in range(other.shape[1]):
+                s1, s2, a = scale1[tile, block], scale2[tile, block], amax[tile, block]
                 for r in range(rows):
-                    line = x[tile * rows + r, block * 16 : (block + 1) * 16]
-                    code1 = first[tile * rows + r, block * 16 : (block + 1) * 16]
-                    code2 = second[tile * rows + r, block * 16 : (block + 1) * 16]
-                    s1, s2, a = scale1[tile, block], scale2[tile, block], amax[tile, block]
+                    line, code1, code2 = x[tile * rows + r], first[tile * rows + r], second[tile * rows + r]
                     for j in range(16):
-                        value[0, j] = values[code1[j]]
-                        value[1, j] = values[code2[j]]
-                    for j in range(16):
-                        d1 = abs(((value[0, j] * s1) * a) / reach - line[j])
-                        d2 = abs(((value[1, j] * s2) * a) / reach - line[j])
-                        term[0, j] = d1 * d1 if squared else d1
-                        term[1, j] = d2 * d2 if squared else d2
+                        term1[j] = term(line[block * 16 + j], np.int32(code1[block * 16 + j]), s1, a, reach)
+                        term2[j] = term(line[block * 16 + j], np.int32(code2[block * 16 + j]), s2, a, reach)
                     e1, e2 = np.float32(0), np.float32(0)
                     for j in range(16):
-                        e1 = max(e1, term[0, j]) if largest else e1 + term[0, j]
-                        e2 = max(e2, term[1, j]) if largest else e2 + term[1, j]
-                    by_row[0, r], by_row[1, r] = e1, e2
+                        e1 = max(e1, term1[j]) if largest else e1 + term1[j]
+                        e2 = max(e2, term2[j]) if largest else e2 + term2[j]
+                    by_row1[r], by_row2[r] = e1, e2
                 width = rows // 2
                 while width > 0:
                     for r in range(width):
-                        for k in range(2):
-                            a1, a2 = by_row[k, r], by_row[k, r + width]
-                            by_row[k, r] = max(a1, a2) if largest else a1 + a2
+                        a1, b1 = by_row1[r], by_row1[r + width]
+                        a2, b2 = by_row2[r], by_row2[r + width]
+                        by_row1[r] = max(a1, b1) if largest else a1 + b1
+                        by_row2[r] = max(a2, b2) if largest else a2 + b2
                     width //= 2
-                chosen = by_row[1, 0] < by_row[0, 0]
+                chosen = by_row2[0] < by_row1[0]
                 other[tile, block] = chosen
                 for r in range(rows):
-                    target = out[tile * rows + r, block * 16 : (block + 1) * 16]
-                    source = second if chosen else first
-                    piece = source[tile * rows + r, block * 16 : (block + 1) * 16]
+                    target, code1, code2 = out[tile * rows + r], first[tile * rows + r], second[tile * rows + r]
                     for j in range(16):
-                        target[j] = piece[j]
+                        target[block * 16 + j] = code2[block * 16 + j] if chosen else code1[block * 16 + j]
 
     return choose_blocks

@@ -59,13 +59,11 @@ class CpuKernels:
         return run(x, codes, factor, decode, amax, tile, cast, valid, cell_rows)
 
     @staticmethod
-    def cast(
-        x: NDArray[np.float32], fmt: FloatFormat, rounding: Rounding, random: NDArray[np.uint32] | None = None
-    ) -> NDArray[np.unsignedinteger]:
+    def cast(x: NDArray[np.float32], fmt: FloatFormat, rounding: Rounding) -> NDArray[np.unsignedinteger]:
         """Elementwise cast."""
         if cast.can_cast(fmt, rounding):
             return cast.cast_scale(x, fmt, rounding)
-        return ReferenceKernels.cast(x, fmt, rounding, random)
+        return ReferenceKernels.cast(x, fmt, rounding)
 
     @staticmethod
     def dequantize(
@@ -163,5 +161,6 @@ def _is_plain(cast: ElementCast, factor: NDArray[np.float32]) -> bool:
     A finite factor means a finite amax or a rule that ignores it; non-finite x is then still possible and is caught by
     the caller, which knows the amax.
     """
-    narrow = cast.fmt.signed and cast.fmt.bits <= 8
+    unsigned = cast.rounding is Rounding.SR and cast.fmt.has_zero  # block scales are rounded stochastically too
+    narrow = (cast.fmt.signed or unsigned) and cast.fmt.bits <= 8
     return bool(narrow and cast.policy == HARDWARE and np.isfinite(factor.max()))

@@ -50,11 +50,9 @@ class ReferenceKernels:
         return np.bincount(codes.ravel(), minlength=256)
 
     @staticmethod
-    def cast(
-        x: NDArray[np.float32], fmt: FloatFormat, rounding: Rounding, random: NDArray[np.uint32] | None = None
-    ) -> NDArray[np.unsignedinteger]:
+    def cast(x: NDArray[np.float32], fmt: FloatFormat, rounding: Rounding) -> NDArray[np.unsignedinteger]:
         """Elementwise cast."""
-        return encode_codes(x, fmt, rounding, random=random)
+        return encode_codes(x, fmt, rounding)
 
     @classmethod
     def te_scales(
