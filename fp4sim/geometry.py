@@ -73,7 +73,7 @@ class Geometry:
             raise UsageError(f"/{block} tiles need at least 2 axes, the shape is {shape}")
         if rotation and shape[axis] % rotation:
             raise UsageError(
-                f"shape {shape}: a rotation of {rotation} does not divide axis {axis} of length {shape[axis]};"
+                f"shape {shape}: a rotation of {rotation} does not divide axis {axis % len(shape)} of length {shape[axis]};"
                 " choose a smaller one, e.g. +rht:16, or pad the tensor"
             )
         return cls(shape, axis % len(shape), block, span, rotation)

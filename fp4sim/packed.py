@@ -34,7 +34,7 @@ class PackedTensor:
     * ``shape``, ``axis``: the logical tensor's; ``dtype``: the input's dtype name; ``spec``: how it was made.
     * ``nonfinite``: elements that were not finite and were dropped under ``nonfinite="ignore"``.
 
-    The value of an element is code * block_scale * tensor_scale, exact in float64.
+    The value of an element is code * (block_scale * tensor_scale) in float64, exact under scales of up to 8 bits.
     """
 
     packed: NDArray[np.uint8]
@@ -100,17 +100,16 @@ class PackedTensor:
         return values
 
     def _exact(self, cell: Cell) -> NDArray[np.float64]:
-        """The float64 values of a cell of the matrix view: code * block_scale * tensor_scale."""
+        """The float64 values of a cell of the matrix view: code * (block_scale * tensor_scale)."""
         geometry = self.geometry
         rows, cols = slice(cell.row0, cell.row0 + cell.rows), slice(cell.col0, cell.col0 + cell.cols)
         values = self._code_values(cell)
-        if self.spec.scale is not None:
-            values = values * self._cell_scales(cell)
         scale = self.tensor_scale.astype(np.float64)
         if scale.ndim == 2:
-            values = values * scale[rows].repeat(geometry.span, axis=1)[:, cols]
-        else:
-            values = values * (scale[rows, None] if scale.ndim else scale)
+            scale = scale[rows].repeat(geometry.span, axis=1)[:, cols]
+        elif scale.ndim:
+            scale = scale[rows, None]
+        values = values * (scale if self.spec.scale is None else self._cell_scales(cell) * scale)
         if "residual" in self.extra:
             residual = np.moveaxis(self.extra["residual"], self.axis, -1).reshape(geometry.rows, geometry.length)
             values = values + residual[rows, cols]

@@ -153,7 +153,8 @@ def _refuse_nonfinite(
 ) -> NoReturn:
     bad = ~np.isfinite(panel)
     if bad.any():
-        raise nonfinite_error(info, geometry.index_of(cell, int(np.flatnonzero(bad)[0])), panel[bad][0])
+        index = geometry.index_of(cell, int(np.flatnonzero(bad)[0]))
+        raise nonfinite_error(info, index, panel[bad][0], spreads=True)
     from fp4sim.io.files import shown
 
     raise UnreadableError(
@@ -162,14 +163,17 @@ def _refuse_nonfinite(
     )
 
 
-def nonfinite_error(info: TensorInfo, index: tuple[int, ...], value: np.float32) -> UnreadableError:
-    """The error for data that has no finite answer."""
+def nonfinite_error(
+    info: TensorInfo, index: tuple[int, ...], value: np.float32, *, spreads: bool = False
+) -> UnreadableError:
+    """The error for data that has no finite answer; ``spreads``: a rotation would carry it to its whole group."""
     from fp4sim.io.files import shown
 
     place = ", ".join(map(str, index))
     who = f"tensor '{shown(info.name)}'" if info.name else "the tensor"
     rounded = " once float64 is rounded to float32" if info.dtype == "float64" else ""
+    otherwise = "" if spreads else " or 'propagate' (the dialect's bits)"
     return UnreadableError(
         f"{who} holds {value} at [{place}]{rounded}: clean the data, or choose nonfinite='ignore'"
-        " (dropped and counted) or 'propagate' (the dialect's bits)"
+        f" (dropped and counted){otherwise}"
     )

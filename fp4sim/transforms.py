@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fp4sim.errors import UsageError
-from fp4sim.kernels.reference.rotate import normalizer
+from fp4sim.kernels.reference.rotate import butterfly, normalizer
 from fp4sim.randbits import Stream, random_bits
 
 if TYPE_CHECKING:
@@ -58,9 +58,9 @@ class Rotation:
         return kernels.rotate(values, self.vector, inverse=True)
 
     def undo_exact(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The same in float64, by the matrix."""
-        matrix = hadamard(self.size) * (np.float64(normalizer(self.size)) * self.vector[:, None])
-        return np.asarray((values.reshape(-1, self.size) @ matrix.T).reshape(values.shape))
+        """The same in float64, in the same order of operations: no BLAS, whose sums differ between machines."""
+        mixed = butterfly(values.reshape(-1, self.size)) * np.float64(normalizer(self.size))
+        return np.asarray((mixed * self.vector.astype(np.float64)).reshape(values.shape))
 
 
 def rotation_size(spec: Spec) -> int:

@@ -281,7 +281,7 @@ def test_power_and_width_are_as_theory_says() -> None:
     for size, one in sums.items():
         e = estimate_bias(one.result())
         theory = math.sqrt(2 * 16 / 15 / n * (variance / size) ** 2 + 4 * bias**2 * variance / n / size)
-        assert (e.bias2.high - e.bias2.low) / 2 / stats.t.ppf(0.975, 15) == pytest.approx(theory, rel=0.25)
+        assert (e.bias2.estimate - e.bias2.low) / stats.t.ppf(0.975, 15) == pytest.approx(theory, rel=0.25)
         assert not missed(e.bias2, bias**2)
         assert e.verdict().verdict is (Verdict.BIASED if size == 4096 else Verdict.UNDECIDED)
     assert "biased: the relative bias is 0.0005" in e.verdict().sentence

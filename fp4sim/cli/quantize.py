@@ -23,8 +23,9 @@ def quantize(
 ) -> None:
     """Quantize a checkpoint bit-exactly and write codes and scales.
 
-    Float tensors with at least 2 axes become NAME.packed, NAME.block_scale and NAME.tensor_scale; every other tensor,
-    and what --include and --exclude leave out, is copied unchanged.
+    Float tensors with at least 2 axes become NAME.packed, NAME.block_scale and NAME.tensor_scale, with NAME.signs of a
+    rotation and NAME.extra.* of estimators that keep more; every other tensor, and what --include and --exclude leave
+    out, is copied unchanged.
     """
     from fp4sim.cli.console import emit
     from fp4sim.commands.compare import Settings

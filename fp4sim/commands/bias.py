@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import numpy as np
 import fp4sim
 from fp4sim.commands.bias_rows import bias_of
 from fp4sim.commands.compare import describe, nothing_compared, skip_reason, unfit
+from fp4sim.commands.rounding_check import RoundingCounter, is_checkable
 from fp4sim.drawing import Drawer
 from fp4sim.errors import NothingComparedError, UsageError
 from fp4sim.estimators.pipeline import check_spec
@@ -119,8 +120,10 @@ def bias_tensor(
     axis = settings.axis if sample is tensor else -1
     results = []
     for spec in specs:
-        statistics = draw_statistics(sample, spec, settings, axis, progress=progress)
-        results.append(bias_of(statistics, settings.margin))
+        counter = RoundingCounter() if is_checkable(spec) else None
+        statistics = draw_statistics(sample, spec, settings, axis, progress=progress, counter=counter)
+        bias = bias_of(statistics, settings.margin)
+        results.append(bias if counter is None else replace(bias, rounding=counter.result()))
     notes = (note,) if note else ()
     return TensorBias(info.name, source, info.shape, info.dtype, info.size, sample.info.size, tuple(results), notes)
 
@@ -133,6 +136,7 @@ def draw_statistics(
     *,
     progress: Progress | None = None,
     kernels: Kernels | None = None,
+    counter: RoundingCounter | None = None,
 ) -> DrawStatistics:
     """All draws of one estimator: cells keep their own sums and are merged in the order of the grid."""
     drawer = Drawer(tensor, spec, axis, seed=settings.seed, threads=thread_count(settings.threads), kernels=kernels)
@@ -143,8 +147,10 @@ def draw_statistics(
         zones = np.ascontiguousarray(drawer.zones(cell)).reshape(-1)
         sums[cell] = DrawSums(exact, settings.draws, zones=zones, group=group)
 
-    def add_values(cell: Cell, values: NDArray[np.float32], _: Encoded) -> None:
+    def add_values(cell: Cell, values: NDArray[np.float32], encoded: Encoded) -> None:
         sums[cell].add(np.ascontiguousarray(values).reshape(-1))
+        if counter is not None:
+            counter.count(drawer, cell, encoded)
 
     for draw in range(settings.draws):
         drawer.each(draw, add_values)

@@ -150,7 +150,8 @@ def compare_tensor(
     ordered = [measured[i] for i in range(len(specs))]
     results = tuple(metrics_of(one.sums, one.scales, worst_at=one.worst_at) for one in ordered)
     amax = float(statistic.amax)
-    notes = ("float64 rounded once to float32",) if tensor.info.dtype == "float64" else ()
+    narrowed = "float64 rounded once to float32" if tensor.info.dtype == "float64" else ""
+    notes = tuple(note for note in (tensor.note, narrowed) if note)
     return (
         TensorResult(
             tensor.info.name,
@@ -229,7 +230,7 @@ def _measure_group(
         total, counted = tree.total(), counts[i]
         assert total is not None
         assert counted is not None
-        if drop:
+        if drop and group[i].rotation is None:  # a rotation makes numbers of them like any other
             total = _without_dropped(total, statistic.nonfinite)
         result.append(_Measured(total, _whole_tensor_scale(group[i].quantizer, counted), worst[i][1]))
     return result

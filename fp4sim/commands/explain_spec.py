@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from fp4sim.dialects.registry import available, dialect_named
 from fp4sim.errors import UsageError
-from fp4sim.quantizer import check_available
+from fp4sim.estimators.pipeline import check_spec
 from fp4sim.spec import scale_name
 from fp4sim.spec_names import STEP_ROWS
 
@@ -21,7 +22,7 @@ RULE_WORDS = {
     "floor": "2^(floor(log2 amax) − emax): the OCP rule; values above the largest code saturate",
     "ceil": "2^(ceil(log2 amax) − emax)",
     "rceil": "2^ceil(log2(amax / max)): nothing saturates",
-    "even": "floor, after amax is rounded to the element's mantissa width",
+    "even": "floor, after amax is rounded to the element's mantissa width; also written oas",
     "log2": "2^round(log2(amax / max))",
     "rn": "rounded to nearest, ties to even",
     "up": "rounded up: no value saturates",
@@ -32,6 +33,7 @@ STEP_WORDS = {
     "rn": "elements rounded to nearest, ties to even",
     "rna": "elements rounded to nearest, ties away from zero",
     "rnz": "elements rounded to nearest, ties toward zero",
+    "rnu": "elements rounded to nearest, ties toward +Inf",
     "rz": "elements rounded toward zero",
     "ru": "elements rounded toward +Inf",
     "rd": "elements rounded toward −Inf",
@@ -39,19 +41,19 @@ STEP_WORDS = {
     "h": "Hadamard rotation without random signs",
     "rht": "Hadamard rotation with random signs",
     "4over6": "each block scaled to 4 or to 6, whichever has less error",
-    "quest": "Hadamard rotation, and a scale that minimizes the error",
-    "mseden": "random Hadamard rotation, least-squares scale and a correction that makes it unbiased",
-    "eden": "random rotation and the correction of EDEN",
+    "max": "block scales map amax to this value instead of the element's maximum",
+    "minmse": "each block's exponent, one more or one less, whichever has least squared error",
+    "quest": "Hadamard rotation, and a scale from the block's standard deviation",
+    "mseden": "random Hadamard rotation; scales corrected and rounded stochastically: unbiased as the rotation grows",
+    "eden": "random Hadamard rotation, and scales corrected so that x_hat is aligned with x",
+    "pma": "dequantized values times a constant that aligns them on average over Gaussian data",
     "occ": "outliers clamped, and kept sparsely beside",
     "if4": "each block in FP4 or in INT4, whichever has less error",
     "mxplus": "the block maximum with its exponent bits as mantissa",
     "dge": "a gradient estimator of the backward pass; no forward effect",
 }
 
-DIALECT_WORDS = {
-    "te": "Transformer Engine's order of operations",
-    "torchao": "torchao's order of operations",
-}
+DIALECT_WORDS = {name: dialect_named(name).convention.title for name in available()}
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class SpecRow:
 def explain_spec(spec: Spec) -> SpecRow:
     """Say what every part of a spec means, and whether this version computes it."""
     try:
-        check_available(spec)
+        check_spec(spec)
         unavailable = None
     except UsageError as error:
         unavailable = str(error)

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from fp4sim.commands.compare import Settings, skip_reason
-from fp4sim.commands.packed_file import METADATA_KEY, PARTS, PackedFile, load_packed, save_packed
+from fp4sim.commands.packed_file import METADATA_KEY, PackedFile, load_packed, save_packed
+from fp4sim.commands.packed_parts import bytes_needed, expected_parts, part_names, parts_of
 from fp4sim.commands.write_arrays import ARRAY_SUFFIXES, write_arrays
 from fp4sim.errors import NothingComparedError, UsageError
+from fp4sim.estimators.pipeline import check_spec
 from fp4sim.io.dtypes import BY_NAME
 from fp4sim.io.files import shown
 from fp4sim.io.source import open_source
 from fp4sim.io.source import select as choose
 from fp4sim.packing import quantize_tensor
-from fp4sim.quantizer import check_available
 
 if TYPE_CHECKING:
     from fp4sim.io.source import Source, Tensor
@@ -44,7 +45,7 @@ class PackSummary:
     copied: int
     bytes_in: int
     bytes_out: int
-    bits_per_element: float | None = None  # of the quantized tensors, all scales counted
+    bits_per_element: float | None = None  # of the quantized tensors, with all that dequantizing needs
 
 
 def pack_source(
@@ -62,7 +63,7 @@ def pack_source(
     """
     select, settings = select or Select(), settings or Settings()
     check_target(out, path, (".safetensors",))
-    check_available(spec)
+    check_spec(spec)
     if spec.tensor_scale.mode == "given":
         raise UsageError(f"{spec.short}: ts:given needs a scale for every tensor; use fp4sim.quantize in Python")
     with open_source(path, dtype=select.dtype) as source:
@@ -72,9 +73,10 @@ def pack_source(
         everything = source.tensors()
         selected = choose(everything, select.include, select.exclude)
         chosen = {id(tensor) for tensor in selected if not skip_reason(tensor)}
-        _check_names(everything, chosen)
+        _check_names(everything, chosen, spec)
         if not chosen:
             raise NothingComparedError(_nothing(source, selected))
+        _check_shapes([tensor for tensor in everything if id(tensor) in chosen], spec, settings.axis)
         packed = {t.info.name: _quantize(t, spec, settings) for t in everything if id(t) in chosen}
         copied = {tensor.info.name: tensor.read_all() for tensor in everything if id(tensor) not in chosen}
         save_packed(out, packed, copied, metadata)
@@ -102,12 +104,21 @@ def _nothing(source: Source, tensors: Sequence[Tensor]) -> str:
     )
 
 
-def _check_names(tensors: Sequence[Tensor], chosen: set[int]) -> None:
+def _check_shapes(tensors: Sequence[Tensor], spec: Spec, axis: int) -> None:
+    """Find a tensor that the spec does not fit before the work, and name it."""
+    for tensor in tensors:
+        try:
+            expected_parts(spec, tensor.info.shape, axis)
+        except UsageError as error:
+            raise UsageError(f"tensor '{shown(tensor.info.name, 80)}': {error}") from None
+
+
+def _check_names(tensors: Sequence[Tensor], chosen: set[int], spec: Spec) -> None:
     """Find colliding keys before the work."""
     keys: set[str] = set()
     for tensor in tensors:
         name = tensor.info.name
-        for key in [f"{name}.{part}" for part in PARTS] if id(tensor) in chosen else [name]:
+        for key in [f"{name}.{part}" for part in part_names(spec)] if id(tensor) in chosen else [name]:
             if key in keys:
                 raise UsageError(f"the key '{shown(key, 80)}' would be written twice: rename one of its tensors")
             keys.add(key)
@@ -115,7 +126,7 @@ def _check_names(tensors: Sequence[Tensor], chosen: set[int]) -> None:
 
 def _summary(tensors: Sequence[Tensor], packed: dict[str, PackedTensor], out: str | os.PathLike[str]) -> PackSummary:
     elements = sum(one.geometry.rows * one.geometry.length for one in packed.values())
-    stored = sum(getattr(one, part).nbytes for one in packed.values() for part in PARTS)
+    stored = sum(bytes_needed(parts_of(one)) for one in packed.values())
     return PackSummary(
         quantized=len(packed),
         copied=len(tensors) - len(packed),

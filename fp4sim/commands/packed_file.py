@@ -1,4 +1,4 @@
-"""Packed tensors as a safetensors file: three arrays a tensor, and metadata that says what they mean."""
+"""Packed tensors as a safetensors file: a few arrays a tensor, and metadata that says what they mean."""
 
 from __future__ import annotations
 
@@ -10,8 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import fp4sim
+from fp4sim.commands.packed_parts import (
+    SIGNS,
+    Part,
+    check_contents,
+    expected_parts,
+    extras_of,
+    part_names,
+    parts_of,
+)
 from fp4sim.errors import UnreadableError, UsageError
-from fp4sim.geometry import Geometry
+from fp4sim.estimators.pipeline import check_spec
 from fp4sim.grammar import parse
 from fp4sim.io.files import shown
 from fp4sim.io.safetensors import SafetensorsSource
@@ -19,7 +28,6 @@ from fp4sim.io.strict_json import is_text, parse_object
 from fp4sim.io.writer import write_safetensors
 from fp4sim.packed import PackedTensor
 from fp4sim.panels import is_float
-from fp4sim.quantizer import check_available
 
 if TYPE_CHECKING:
     import os
@@ -31,7 +39,6 @@ if TYPE_CHECKING:
 
 SCHEMA = "fp4sim.packed/1"
 METADATA_KEY = "fp4sim"
-PARTS = ("packed", "block_scale", "tensor_scale")
 _MAX_RANK = 32
 _MAX_ELEMENTS = 1 << 48
 
@@ -44,14 +51,16 @@ def save_packed(
 ) -> None:
     """Write packed tensors, and ``copied`` arrays as they are, atomically.
 
-    Raises UsageError for names whose keys collide, and for tensors with parts that the file has no place for.
+    Raises UsageError for names whose keys collide, and for tensors whose parts are not those of their spec.
     """
     arrays: dict[str, NDArray[Any]] = {}
     for name, packed in tensors.items():
-        if packed.signs is not None or packed.extra:
-            raise UsageError(f"tensor '{shown(name, 80)}': rotation signs and extra parts cannot be saved yet")
-        for part in PARTS:
-            _add(arrays, f"{name}.{part}", getattr(packed, part))
+        try:
+            parts = parts_of(packed)
+        except ValueError as error:
+            raise UsageError(f"tensor '{shown(name, 80)}': {error}") from None
+        for part, array in parts.items():
+            _add(arrays, f"{name}.{part}", array)
     for name, array in (copied or {}).items():
         if name in tensors:
             raise UsageError(f"tensor '{shown(name, 80)}' is there twice: packed and as it is")
@@ -102,23 +111,9 @@ class Entry:
     seed: int | None
     nonfinite: int
 
-    def expected(self) -> dict[str, tuple[str, set[tuple[int, ...]]]]:
-        """The dtype and the possible shapes of each part."""
-        geometry = Geometry.of(self.shape, self.axis, self.spec.block, self.spec.tensor_scale.span)
-        width = geometry.stored_length * max(self.spec.element.bits, 4) // 8
-        mode, scale = self.spec.tensor_scale.mode, self.spec.scale
-        levels: set[tuple[int, ...]] = {()}
-        if mode == "given":
-            levels = {(), (geometry.rows,)}
-        elif mode == "row":
-            levels = {(geometry.rows,)}
-        elif mode == "blocks":
-            levels = {(geometry.rows, -(-geometry.length // geometry.span))}
-        return {
-            "packed": ("uint8", {(*geometry.moved_shape[:-1], width)}),
-            "block_scale": (scale.code_dtype.name if scale else "uint8", {geometry.block_shape if scale else (0,)}),
-            "tensor_scale": ("float32", levels),
-        }
+    def expected(self) -> dict[str, Part]:
+        """The dtype and the possible shapes of each part. Raises UsageError for a shape that does not fit the spec."""
+        return expected_parts(self.spec, self.shape, self.axis)
 
 
 class PackedFile:
@@ -183,7 +178,7 @@ class PackedFile:
             raise UnreadableError(f"{where}: spec {_quoted(text)} is not a string")
         try:
             spec = parse(text)
-            check_available(spec)
+            check_spec(spec)
         except UsageError as error:
             raise UnreadableError(f"{where}: {error}") from None
         return spec
@@ -195,19 +190,18 @@ class PackedFile:
             expected = entry.expected()
         except UsageError as error:
             raise UnreadableError(f"{where}: {error}") from None
-        for part, (dtype, shapes) in expected.items():
+        for part, needed in expected.items():
             tensor = self._tensors.get(f"{name}.{part}")
             if tensor is None:
                 raise UnreadableError(f"{where}: the file has no '{shown(name, 80)}.{part}'")
-            if tensor.info.dtype != dtype or tensor.info.shape not in shapes:
-                needed = " or ".join(str(list(shape)) for shape in sorted(shapes))
+            if not needed.fits(tensor.info.dtype, tensor.info.shape):
                 raise UnreadableError(
                     f"{where}: {part} is {tensor.info.dtype} {_quoted(list(tensor.info.shape))},"
-                    f" {entry.spec.short} needs {dtype} {shown(needed, 80)}"
+                    f" {entry.spec.short} needs {shown(str(needed), 90)}"
                 )
 
     def _others(self) -> dict[str, Tensor]:
-        parts = {f"{name}.{part}" for name in self.entries for part in PARTS}
+        parts = {f"{name}.{part}" for name, entry in self.entries.items() for part in part_names(entry.spec)}
         others = {name: tensor for name, tensor in self._tensors.items() if name not in parts}
         for name in others:
             if name in self.entries:
@@ -217,10 +211,11 @@ class PackedFile:
     def packed(self, name: str) -> PackedTensor:
         """Read one packed tensor. Raises UnreadableError where its bytes are damaged."""
         entry = self.entries[name]
-        parts = {part: self._tensors[f"{name}.{part}"].read_all() for part in PARTS}
-        scale = entry.spec.scale
-        if scale is not None and scale.bits < scale.bits_stored and (parts["block_scale"] >> scale.bits).any():
-            raise UnreadableError(f"{self._where(name)}: block_scale holds codes that {scale} does not have")
+        parts = {part: self._tensors[f"{name}.{part}"].read_all() for part in part_names(entry.spec)}
+        try:
+            check_contents(entry.spec, entry.shape, parts)
+        except ValueError as error:
+            raise UnreadableError(f"{self._where(name)}: {error}") from None
         return PackedTensor(
             packed=parts["packed"],
             block_scale=parts["block_scale"],
@@ -230,6 +225,8 @@ class PackedFile:
             spec=entry.spec,
             dtype=entry.dtype,
             seed=entry.seed,
+            signs=parts.get(SIGNS),
+            extra=extras_of(parts, entry.shape),
             nonfinite=entry.nonfinite,
         )
 
@@ -246,4 +243,4 @@ def _quoted(value: object) -> str:
     return shown(repr(value) if not isinstance(value, (list, dict)) else repr(value)[:200], 60)
 
 
-__all__ = ["METADATA_KEY", "PARTS", "SCHEMA", "PackedFile", "load_packed", "save_packed"]
+__all__ = ["METADATA_KEY", "SCHEMA", "PackedFile", "load_packed", "save_packed"]

@@ -1,12 +1,13 @@
 """EDEN's correction: scales are multiplied by S = <z, z> / <z, q>, which makes <x_hat, x> = <x, x> (arXiv 2108.08842).
 
 z are the scaled elements of a group and q the values of their codes; sums as :mod:`fp4sim.kernels.reference.products`
-states, S rounded to float32, 1 where <z, q> = 0. A corrected scale that its encoding cannot hold is rounded stochastically,
-from the block's own random bits: index = the block's flat index in the block matrix.
+states, S rounded to float32, 1 where <z, q> is 0 or infinite. A corrected scale that its encoding cannot hold is rounded
+stochastically, from the block's own random bits: index = the block's flat index in the block matrix.
 
 *MS-EDEN* (arXiv 2601.22813 Algorithm 1): random Hadamard over 128, amax mapped to v = 6 · 16/17 / 0.93, tensor scale
 bound 256, S per 16 values. ``:s=128``: the released research kernel, one S a rotation in scaled units (blocks of different
-scale are weighted by 1/scale², which leaves a misalignment of 5.6e-4) and a bound of 255.99.
+scale are weighted by 1/scale², which leaves a misalignment of 5.6e-4); it divides, rounds ties away from zero and bounds
+at 255.99: ``nvfp4@ts:bound=255.99@quartet2+mseden:s=128`` is that kernel but for its random bits.
 *EDEN*: the same with FP32 scales (exact) or E8M0 (the power of two above or below).
 """
 
@@ -27,7 +28,7 @@ from fp4sim.transforms import rotation_size
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fp4sim.geometry import Cell
+    from fp4sim.geometry import Cell, Geometry
     from fp4sim.quantizer import Quantizer
     from fp4sim.randbits import Stream
     from fp4sim.spec import Spec
@@ -78,9 +79,10 @@ class Eden:
 
 
 def correction(square: NDArray[np.float64], product: NDArray[np.float64]) -> NDArray[np.float32]:
-    """S = <z, z> / <z, q>, 1 where nothing is left to correct."""
+    """S = <z, z> / <z, q>, 1 where nothing is left to correct or z overflowed under a scale that rounded to zero."""
+    usable = (product > 0) & (square < np.inf)
     with np.errstate(all="ignore"):
-        return np.where(product > 0, square / np.where(product > 0, product, 1.0), 1.0).astype(np.float32)
+        return np.where(usable, square / np.where(usable, product, 1.0), 1.0).astype(np.float32)
 
 
 def scale_stream(stream: Stream) -> Stream:
@@ -113,6 +115,17 @@ def check(spec: Spec) -> None:
     size = rotation_size(spec)
     if size and size % group:
         raise UsageError(f"{spec.short}: s={group} does not divide the rotation of {size}")
+
+
+def check_fit(spec: Spec, geometry: Geometry) -> None:
+    """Raise UsageError where groups that share one S do not divide a tensor's rows; a rotation's length always does."""
+    group = correction_group(spec)
+    widths = geometry.padded_length, geometry.padded(geometry.cells[0])[1], geometry.padded(geometry.pieces[0])[1]
+    if any(width % group for width in widths):
+        raise UsageError(
+            f"{spec.short}: s={group} does not divide axis {geometry.axis} of length {geometry.length} of shape"
+            f" {geometry.shape}; choose a smaller s or pad the tensor"
+        )
 
 
 MSEDEN = Eden(

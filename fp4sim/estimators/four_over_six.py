@@ -16,6 +16,7 @@ from fp4sim.dialects.base import SCALE_ROUNDING
 from fp4sim.dialects.target import target_of
 from fp4sim.errors import UsageError
 from fp4sim.estimators.base import Encoded, Info
+from fp4sim.kernels.reference.encode import decode
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,8 +52,9 @@ class FourOverSix:
             base = np.asarray(amax / np.float32(target.element_max) * factors.encode, np.float32)
         both = []
         for ratio in (np.float32(1), np.float32(1.5)):
-            codes, factor = quantizer.kernels.te_scales(base, np.asarray(ratio), factors.decode, scale, rounding)
-            value = scale.values().astype(np.float32).take(codes)
+            multiplier = np.full_like(factors.decode, ratio)
+            codes, factor = quantizer.kernels.te_scales(base, multiplier, factors.decode, scale, rounding)
+            value = decode(codes, scale).astype(np.float32)
             both.append((codes, value, quantizer.scales_of(codes, factor, amax, factors)))
         other = replace(quantizer, stream=quantizer.stream.aside("second encoding"))
         encodings = quantizer.encode(cell, panel, both[0][2]), other.encode(cell, panel, both[1][2])

@@ -1,7 +1,7 @@
 """IF4: each block in FP4 or in INT4, whichever leaves less squared error; the scale's sign bit says which.
 
 An INT4 block (sign and magnitude, ±7) has a step of 6/7 of the scale, so that both grids reach the block's amax. Ties to
-FP4. value = code · 6/7 · scale · tensor_scale with 6/7 in float64; x is multiplied by fl(factor · fl(7/6)).
+FP4. value = (6/7 · code) · (scale · tensor_scale) in float64; x is multiplied by fl(factor · fl(7/6)).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fp4sim.dialects.target import FLT_MAX
 from fp4sim.errors import UsageError
 from fp4sim.estimators.base import Encoded, Info
 from fp4sim.estimators.least import least_error
@@ -46,17 +47,19 @@ class If4:
         """Both encodings, and the better one of each block; ``values`` as the choice decodes."""
         integer = element_format("e0m3")
         plain = quantizer.scales(cell, panel)
-        as_int = replace(plain, factor=np.asarray(plain.factor * np.float32(7 / 6), np.float32))
+        with np.errstate(over="ignore"):
+            as_int = replace(plain, factor=np.fmin(plain.factor * np.float32(7 / 6), FLT_MAX))
         tile, kernels = quantizer.geometry.tile(cell), quantizer.kernels_for(plain)
         place, stream = quantizer.geometry.place(cell), quantizer.stream
         cast = replace(quantizer.cast_of(), fmt=integer)
         codes = quantizer.encode(cell, panel, plain), kernels.encode(panel, as_int.factor, tile, cast, stream, place)
         values = (
             decode(codes[0], E2M1) * expand(plain.decode, tile),
-            decode(codes[1], integer) * expand(STEP * plain.decode, tile),
+            STEP * decode(codes[1], integer) * expand(plain.decode, tile),
         )
         encoded, chosen = least_error(panel, [(codes[0], plain, values[0]), (codes[1], as_int, values[1])], tile)
-        scales = replace(encoded.scales, codes=np.where(chosen, plain.codes | INTEGER_BIT, plain.codes))
+        # The factor stays FP4's: beyond 6 of it lies beyond 7 of the integers', so clipping means the same in both.
+        scales = replace(plain, codes=np.where(chosen, plain.codes | INTEGER_BIT, plain.codes))
         best = np.where(expand(chosen, tile) > 0, values[1], values[0])
         return Encoded(encoded.codes, scales, values=best)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fp4sim.dialects.target import FLT_MAX
 from fp4sim.errors import UsageError
 from fp4sim.estimators.base import Encoded, Info
 from fp4sim.estimators.least import least_error
@@ -42,6 +43,7 @@ class MinMse:
             codes = np.where(plain.codes == 255, plain.codes, codes)
             with np.errstate(all="ignore"):
                 moved = np.ldexp(plain.factor, plain.codes.astype(np.int32) - codes).astype(np.float32)
+                moved = np.minimum(moved, FLT_MAX)  # keeps NaN
             scales = type(plain)(codes, moved, plain.amax, plain.stored, plain.fmt)
             encoding = quantizer.encode(cell, panel, scales)
             tile = quantizer.geometry.tile(cell)

@@ -9,7 +9,7 @@ import numpy as np
 
 from fp4sim.estimators import occ
 from fp4sim.estimators.base import Encoded
-from fp4sim.estimators.registry import check_estimator, choice_of, correction_of, measured_of
+from fp4sim.estimators.registry import check_estimator, check_fit, choice_of, correction_of, measured_of
 from fp4sim.geometry import Geometry
 from fp4sim.kernels.reference.blocks import error_sums_of
 from fp4sim.panels import Nonfinite, Panels
@@ -22,6 +22,7 @@ from fp4sim.transforms import Rotation, redraws_rotation, rotation_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fp4sim.dialects.dialect import Dialect
     from fp4sim.geometry import Cell, Run
     from fp4sim.kernels.interface import Kernels
     from fp4sim.quantizer import CellScales
@@ -39,7 +40,9 @@ def check_spec(spec: Spec) -> None:
 
 def is_random(spec: Spec) -> bool:
     """Whether draws differ: random bits of elements or scales, or random signs."""
-    return spec.rounding is Rounding.SR or spec.has("mseden") or spec.has("eden") or redraws_rotation(spec)
+    exact_scale = spec.scale is not None and spec.scale.name == "fp32"
+    drawn_scale = spec.has("mseden") or (spec.has("eden") and not exact_scale)
+    return spec.rounding is Rounding.SR or drawn_scale or redraws_rotation(spec)
 
 
 @dataclass(frozen=True)
@@ -118,25 +121,37 @@ def prepare(
     threads: int = 1,
     kernels: Kernels | None = None,
     statistic: Statistic | None = None,
+    dialect: Dialect | None = None,
 ) -> Pipeline:
     """Stage 1 and all that is wider than a cell. ``statistic``: of the unrotated, unclamped data where it is known."""
     run = kernels or default_kernels()
     check_spec(spec)
-    rotation, clamp = rotation_of(spec, stream), None
+    check_fit(spec, geometry)
+    rotation, clamp, dropped = rotation_of(spec, stream), None, 0
+    if (rotation is not None and nonfinite == "ignore") or spec.has("occ"):
+        # What is rotated or clamped does not show what was not finite. Quantiles have no answer under "propagate".
+        policy: Nonfinite = "ignore" if nonfinite == "ignore" else "error"
+        dropped = measure(panels, geometry, policy, threads, run).nonfinite
+        statistic = None
     if rotation is not None:
         panels, statistic = panels.rotated(rotation, geometry, run, threads, nonfinite), None
     measured_on = panels
     if spec.has("occ"):
+        if dropped and rotation is None:
+            panels = panels.mapped(lambda _, panel: panel, drop=True)
         clamp = occ.clamp_of(spec, panels.whole())
-        measured_on, statistic = panels.mapped(clamp.apply), None
+        measured_on = panels.mapped(clamp.apply)
     if statistic is None:
         statistic = measure(measured_on, geometry, nonfinite, threads, run)
-    quantizer = Quantizer(spec, geometry, statistic, stream, given, run)
+        statistic = replace(statistic, nonfinite=max(statistic.nonfinite, dropped))
+    dtype = "float32" if rotation is not None else panels.tensor.info.dtype
+    quantizer = Quantizer(spec, geometry, statistic, stream, given, run, dtype=dtype, dialect=dialect)
     pass_of_its_own = measured_of(spec)
     if pass_of_its_own is not None:
 
         def largest(cell: Cell) -> np.float32:
-            return pass_of_its_own.measure(quantizer, cell, panels.load(geometry, cell))
+            panel = panels.load(geometry, cell, drop_nonfinite=nonfinite == "ignore")
+            return pass_of_its_own.measure(quantizer, cell, panel)
 
         found = run_all(largest, geometry.pieces, threads)
         quantizer = replace(quantizer, measured=np.float32(max(found)))

@@ -49,7 +49,7 @@ class Posthoc:
         assert quantizer.measured is not None
         t = np.float32(quantizer.measured / BOUND) or np.float32(1)
         with np.errstate(all="ignore"):
-            wanted = np.asarray(pseudo * (np.float32(1) / t), np.float32)
+            wanted = np.asarray(pseudo * np.fmin(np.float32(1) / t, FLT_MAX), np.float32)
         random = random_bits(scale_stream(quantizer.stream), _block_index(quantizer, cell, wanted.shape), 16)
         scale = quantizer.spec.scale
         assert scale is not None
@@ -107,6 +107,8 @@ def check(spec: Spec) -> None:
         or spec.block.cols != 16
         or spec.tensor_scale.mode != "tensor"
         or spec.step("mseden").get("s", 16) != 16
+        or spec.dialect != "te"
+        or spec.rule != "rn"
     ):
         raise UsageError(f"{spec.short}: the kernels' range alignment is defined for nvfp4+mseden:posthoc alone")
 

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fp4sim.dialects.target import FLT_MAX
 from fp4sim.errors import UsageError
 from fp4sim.estimators.base import Encoded, Info
 from fp4sim.kernels.reference.blocks import expand
 from fp4sim.kernels.reference.products import lane_sums
+from fp4sim.quantizer import CellScales
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,13 +51,15 @@ class Quest:
         amax = quantizer.block_amax(cell, panel)
         deviation = _deviation(panel, tile[1])
         mult = float(spec.step("quest").get("mult", 1.5))
-        wanted = mult * (GAUSSIAN_OPTIMUM / 6) * deviation + _EPSILON
+        factors = quantizer.factors(cell, amax)
         with np.errstate(all="ignore"):
+            wanted = mult * (GAUSSIAN_OPTIMUM / 6) * (deviation * factors.encode) + _EPSILON
             exponent = np.clip(np.frexp(wanted)[1] - 1 + 127, 0, 254)
             codes = np.where(np.isfinite(amax), exponent, 255).astype(np.uint8)
-            factor = np.ldexp(np.float32(1), 127 - codes.astype(np.int32)).astype(np.float32)
+            power = np.ldexp(np.float32(1), 127 - codes.astype(np.int32)).astype(np.float32)
+            factor = np.fmin(power * factors.encode, FLT_MAX)
         factor = np.where(codes == 255, np.float32(np.nan), factor)
-        scales = quantizer.scales_of(codes, factor, amax, quantizer.factors(cell, amax))
+        scales = CellScales(codes, factor, amax, factors.stored, spec.scale)
         encoding = quantizer.encode(cell, panel, scales)
         with np.errstate(all="ignore"):
             trust = np.abs(panel * expand(scales.factor, tile)) < np.float32(spec.element.max)

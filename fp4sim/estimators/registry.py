@@ -6,10 +6,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 from fp4sim.errors import UsageError
+from fp4sim.rounding import Rounding
 from fp4sim.transforms import check_rotation
 
 if TYPE_CHECKING:
     from fp4sim.estimators.base import Choice, Correction, Measured
+    from fp4sim.geometry import Geometry
     from fp4sim.spec import Spec
 
 # step: (module, attribute)
@@ -26,7 +28,14 @@ _CORRECTIONS = {
     "mxplus": ("mxplus", "ESTIMATOR"),
 }
 _CHECKED = ("4over6", "minmse", "quest", "if4", "mseden", "eden", "pma", "mxplus", "occ")
+_PLAIN = (*(mode.value for mode in Rounding), "h", "rht", "max")  # of the format's own pipeline
+_BESIDE = ("occ", "dge")  # around the quantizer; of the backward pass
 _ARITHMETIC_OF_TE = ("4over6", "minmse", "quest", "if4", "mxplus")
+
+
+def available() -> tuple[str, ...]:
+    """Names of the steps that compute here; the other names parse and say that they are not there."""
+    return (*_PLAIN, *_CHOICES, *_CORRECTIONS, *_BESIDE)
 
 
 def choice_of(spec: Spec) -> Choice | None:
@@ -65,6 +74,12 @@ def check_estimator(spec: Spec) -> None:
     for name in _ARITHMETIC_OF_TE:
         if spec.has(name) and spec.dialect != "te":
             raise UsageError(f"{spec.short}: +{name} is computed in the default arithmetic alone: drop @{spec.dialect}")
+
+
+def check_fit(spec: Spec, geometry: Geometry) -> None:
+    """Raise UsageError where an estimator's groups do not fit a tensor."""
+    if spec.has("mseden") or spec.has("eden"):
+        import_module("fp4sim.estimators.eden").check_fit(spec, geometry)
 
 
 def _load(module: str, attribute: str) -> object:

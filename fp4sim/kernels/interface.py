@@ -36,13 +36,14 @@ class Place:
 
 @dataclass(frozen=True)
 class ElementCast:
-    """How scaled elements become codes. ``divides``: x / factor instead of x * factor."""
+    """How scaled elements become codes. ``divides``: x / factor instead of x * factor; ``flush``: subnormal x are zeros."""
 
     fmt: FloatFormat
     rounding: Rounding = Rounding.RN
     random_bits: int = 0
     policy: CastPolicy = HARDWARE
     divides: bool = False
+    flush: bool = False
 
 
 class Kernels(Protocol):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from fp4sim.report.model import FormatInfo, Skipped
+from fp4sim.report.model import UNNAMED, FormatInfo, Skipped
 
 BIAS_SCHEMA = "fp4sim.bias/1"
 ZONES = ("normal", "subnormal", "zero")
@@ -35,6 +35,24 @@ class CurvePoint:
 
 
 @dataclass(frozen=True)
+class RoundingCheck:
+    """Does stochastic rounding go up as often as the exact position of an element between two codes says? Chi-square.
+
+    ``bits``: random bits by the spec. ``elements`` were tested over all draws. ``p_value``: None where there was nothing to
+    test, a ``reason`` then, and where a certain outcome was missed (0). ``compatible_bits``: numbers of random bits that
+    the counts do not rule out, of 1 to 16 and 32.
+    """
+
+    bits: int
+    elements: int
+    statistic: float | None
+    degrees: int
+    p_value: float | None
+    compatible_bits: tuple[int, ...]
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
 class ZoneBias:
     """The bias within the elements whose block scale is normal, subnormal or zero, relative to the zone's own norm."""
 
@@ -55,6 +73,7 @@ class Bias:
     ``variance``: E||x_hat − E x_hat||² / ||x||² of one draw. ``mse``: their sum. ``alignment``: <E x_hat, x> / <x, x>.
     ``misalignment``: 1 − mean over groups of <x, x_hat> / <x, x>, Quartet's 1 − E[1/S]. ``cosine``: of a draw with x, by
     alignment and mse. ``floor`` and ``slope``: the fit floor + slope/N to ``curve``. ``draws_needed``: for a verdict.
+    ``rounding``: of ``+sr`` where the position of an element between two codes does not change from draw to draw.
     """
 
     draws: int
@@ -73,6 +92,7 @@ class Bias:
     floor: float | None
     slope: float | None
     zones: tuple[ZoneBias, ...] = ()
+    rounding: RoundingCheck | None = None
     undefined: dict[str, str] = field(default_factory=dict)
 
 
@@ -104,5 +124,24 @@ class BiasResult:
     schema: str = BIAS_SCHEMA
 
     def to_dict(self) -> dict[str, Any]:
-        """Strict-JSON data."""
-        return asdict(self)
+        """Strict-JSON data: no NaN or Infinity."""
+        head = {"schema": self.schema, "BITS_VERSION": self.bits_version, "version": self.version}
+        body = asdict(self)
+        del body["schema"], body["bits_version"], body["version"]
+        return {**head, **body}
+
+    def label(self, tensor: TensorBias) -> str:
+        """The name to show: with its source where another tensor has the same name."""
+        twins = sum(other.name == tensor.name for other in self.tensors) if len(self.sources) > 1 else 1
+        name = tensor.name or UNNAMED
+        return name if twins == 1 else f"{tensor.source}: {name}"
+
+    def _repr_html_(self) -> str:
+        from fp4sim.report.bias_html import bias_table
+
+        return bias_table(self)
+
+    def __str__(self) -> str:
+        from fp4sim.report.bias_markdown import bias_markdown
+
+        return bias_markdown(self)

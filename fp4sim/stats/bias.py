@@ -109,7 +109,7 @@ class BiasEstimate:
         found = self.bias2
         if found is None or found.low is None or found.high is None or found.high == found.low:
             return None
-        half = found.high - found.estimate
+        half = found.estimate - found.low
         gap = abs(found.estimate - margin**2)
         ratio = 2 * half / margin**2
         if found.low > 0:
@@ -220,7 +220,8 @@ def _bias_and_variance(
         # Not from the Gram matrix, whose rows are rounded to float32.
         u, spread = float(s.curve[batch_level(s.draws)][0, 0]) / float(s.energy[0]), 0.0
     half = None if spread is None else t_quantile(batches - 1) * math.sqrt(spread)
-    bias2 = Interval(u, None if half is None else u - half, None if half is None else u + half)
+    # A square is not negative: where U fell below zero by chance, its interval must not follow it there.
+    bias2 = Interval(u, None if half is None else u - half, None if half is None else max(u, 0.0) + half)
     # To first order in the batches, U is its mean plus twice the scatter of the rows' means.
     rows = (gram.sum(axis=1) - np.diagonal(gram)) / (batches - 1)
     variance = mse - u
@@ -265,7 +266,7 @@ def _at_least(bias: Interval, bound: float) -> Interval:
 
 def t_quantile(degrees: int, confidence: float = CONFIDENCE) -> float:
     """The two-sided quantile of Student's t."""
-    from scipy.special import stdtrit  # type: ignore[import-untyped]
+    from scipy.special import stdtrit
 
     return float(stdtrit(degrees, 0.5 + confidence / 2))
 

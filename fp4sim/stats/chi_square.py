@@ -60,7 +60,7 @@ def rounding_test(
     difference, variance = _pooled(counts[tested] - expected, expected, (tried * (1 - p))[tested])
     if not variance.size:
         return ChiSquare(0.0, 0, None, "no cell has an uncertain outcome and 5 expected ups and downs, pooled or not")
-    from scipy.special import chdtrc  # type: ignore[import-untyped]
+    from scipy.special import chdtrc
 
     statistic = float((difference**2 / variance).sum())
     return ChiSquare(statistic, variance.size, float(chdtrc(variance.size, statistic)))

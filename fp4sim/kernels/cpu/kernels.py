@@ -21,9 +21,9 @@ from fp4sim.kernels.cpu import (
 )
 from fp4sim.kernels.interface import ElementCast, Place
 from fp4sim.kernels.reference import blocks
-from fp4sim.kernels.reference.kernels import ReferenceKernels
+from fp4sim.kernels.reference.kernels import SMALLEST_NORMAL, ReferenceKernels
 from fp4sim.randbits import Stream
-from fp4sim.rounding import HARDWARE, Rounding
+from fp4sim.rounding import Rounding
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -124,15 +124,19 @@ class CpuKernels:
         place: Place | None = None,
     ) -> NDArray[np.unsignedinteger]:
         """Codes of the scaled panel."""
-        if not _is_plain(cast, factor):
+        if not _is_plain(x, cast, factor):
             return ReferenceKernels.encode(x, factor, tile, cast, stream, place)
         out = np.empty(x.shape, np.uint8)
+        if cast.flush:
+            x = np.where(np.abs(x) < SMALLEST_NORMAL, np.copysign(np.float32(0), x), x)
         if cast.rounding is Rounding.SR:
             stochastic.encode_stochastic(x, factor, tile, cast, stream or Stream(), place or Place(), out)
         elif encode.can_encode_nearest(cast, tile):
             encode.encode_nearest_even(x, factor, tile, cast.fmt, out)
         else:
             encode.encode_thresholds(x, factor, tile, cast, out)
+        if cast.policy.negative_zero != "keep":
+            _mend_zeros(out, x, factor, tile, cast)
         return out
 
     @classmethod
@@ -148,19 +152,40 @@ class CpuKernels:
     ) -> NDArray[np.uint8]:
         """``encode``, then ``pack``, in one pass where that is fast."""
         target = np.empty((x.shape[0], x.shape[1] // 2), np.uint8) if out is None else out
-        if _is_plain(cast, factor) and encode.can_encode_nearest(cast, tile) and target.flags.c_contiguous:
+        direct = encode.can_encode_nearest(cast, tile) and not cast.flush and cast.policy.negative_zero == "keep"
+        if direct and _is_plain(x, cast, factor) and target.flags.c_contiguous:
             encode.encode_nearest_even(x, factor, tile, cast.fmt, target)
         else:
             target[...] = packing.pack(cls.encode(x, factor, tile, cast, stream, place).astype(np.uint8, copy=False))
         return target
 
 
-def _is_plain(cast: ElementCast, factor: NDArray[np.float32]) -> bool:
-    """Whether the compiled paths cover a cast: narrow signed format, default policy, no NaN among the products.
+def _is_plain(x: NDArray[np.float32], cast: ElementCast, factor: NDArray[np.float32]) -> bool:
+    """Whether the compiled paths cover a cast: narrow signed format, saturating, no NaN among the products.
 
     A finite factor means a finite amax or a rule that ignores it; non-finite x is then still possible and is caught by
-    the caller, which knows the amax.
+    the caller, which knows the amax, unless a NaN has its own policy. Zeros' signs are mended afterwards.
     """
     unsigned = cast.rounding is Rounding.SR and cast.fmt.has_zero  # block scales are rounded stochastically too
     narrow = (cast.fmt.signed or unsigned) and cast.fmt.bits <= 8
-    return bool(narrow and cast.policy == HARDWARE and np.isfinite(factor.max()))
+    nan = cast.policy.nan != "hardware" and (np.isnan(x.max()) or (cast.divides and factor.min() == 0))
+    return bool(narrow and cast.policy.overflow == "saturate" and not nan and np.isfinite(factor.max()))
+
+
+def _mend_zeros(
+    codes: NDArray[np.uint8],
+    x: NDArray[np.float32],
+    factor: NDArray[np.float32],
+    tile: tuple[int, int],
+    cast: ElementCast,
+) -> None:
+    """Give codes that are zeros the sign that the policy wants, in place."""
+    sign, policy = np.uint8(cast.fmt.sign_mask), cast.policy.negative_zero
+    if policy == "never":
+        codes[codes == sign] = 0
+        return
+    row, col = np.nonzero(codes == (sign if policy == "drop" else 0))
+    scale, value = factor[row // tile[0], col // tile[1]], x[row, col]
+    with np.errstate(all="ignore"):
+        exact = (value / scale if cast.divides else value * scale) == 0
+    codes[row[exact], col[exact]] = 0 if policy == "drop" else sign

@@ -29,12 +29,11 @@ def te_scales(
     s = cast(min(fl(a m), FLT_MAX)), factor = min(fl(1 / fl(s S_dec)), FLT_MAX), as the dialect's module states.
     """
     codes, factor = np.empty(amax.shape, np.uint8), np.empty(amax.shape, np.float32)
-    flat = [amax.reshape(-1)]
+    flat, one_group = [amax.reshape(-1)], multiplier.size == 1 and decode.size == 1
     for one in (multiplier, decode):
-        flat.append(
-            one.reshape(1) if one.size == 1 else np.ascontiguousarray(np.broadcast_to(one, amax.shape)).reshape(-1)
-        )
-    _te_kernel(fmt, flat[1].size == 1 and flat[2].size == 1)(*flat, codes.reshape(-1), factor.reshape(-1))
+        whole = one.reshape(1) if one_group else np.ascontiguousarray(np.broadcast_to(one, amax.shape)).reshape(-1)
+        flat.append(whole)
+    _te_kernel(fmt, one_group)(*flat, codes.reshape(-1), factor.reshape(-1))
     return codes, factor
 
 

@@ -106,7 +106,8 @@ def _cell_sums(
         value = values[inside]
         error = value - exact
         lost = step == 0
-        over = ~lost & (scaled > np.float32(cast.fmt.max))
+        # MX+'s maxima and compensated outliers lie beyond the grid and are not clipped to it.
+        over = ~lost & (scaled > np.float32(cast.fmt.max)) & (np.abs(value) <= cast.fmt.max * step)
         flushed = ~lost & ~over & (value == 0)
         squared = error * error
         terms = (exact * exact, exact * value, value * value, error, squared)

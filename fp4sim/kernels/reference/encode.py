@@ -46,7 +46,7 @@ def encode(
     negative = np.signbit(x)
     with np.errstate(invalid="ignore"):  # a signalling NaN is quieted
         magnitude = np.abs(x).astype(np.float64)
-    position = _position(magnitude, fmt)
+    position = code_position(magnitude, fmt)
     codes = _round(position, rounding, negative, random, random_bits)
     return _apply_policy(codes, x, negative, fmt, policy)
 
@@ -58,7 +58,7 @@ def decode(codes: NDArray[np.unsignedinteger], fmt: FloatFormat) -> NDArray[np.f
     return np.asarray(codes, np.uint32).view(np.float32).astype(np.float64)
 
 
-def _position(magnitude: NDArray[np.float64], fmt: FloatFormat) -> NDArray[np.float64]:
+def code_position(magnitude: NDArray[np.float64], fmt: FloatFormat) -> NDArray[np.float64]:
     """Where a magnitude lies on the axis of codes: its integer part is the code below, its fraction exact.
 
     Between two codes the axis is linear, which is what makes rounding a decision about the fraction alone.
@@ -94,6 +94,8 @@ def _round(
             up = (fraction > 0.5) | ((fraction == 0.5) & (lower % 2 == 1))
     elif rounding is Rounding.RNA:
         up = fraction >= 0.5
+    elif rounding is Rounding.RNU:
+        up = np.where(negative, fraction > 0.5, fraction >= 0.5)
     elif rounding is Rounding.RNZ:
         up = fraction > 0.5
     else:
@@ -117,8 +119,34 @@ def _apply_policy(
     result = np.clip(np.where(nan | over, 0, codes), 0, None).astype(np.int64)
     result[over] = beyond
     if fmt.signed:
-        drop = (x == 0) & (policy.negative_zero == "drop")
-        result |= np.where(negative & ~drop, fmt.sign_mask, 0)
-    nan_code = fmt.nan_code if fmt.nan_code is not None else fmt.max_code
-    result[nan] = nan_code if policy.nan == "hardware" else 0
+        result |= np.where(_has_sign(result, x, negative, policy), fmt.sign_mask, 0)
+    result[nan] = _nan_codes(x[nan], fmt, policy)
     return result.astype(fmt.code_dtype)
+
+
+def _has_sign(
+    codes: NDArray[np.int64], x: NDArray[np.float32], negative: NDArray[np.bool_], policy: CastPolicy
+) -> NDArray[np.bool_]:
+    if policy.negative_zero == "drop":
+        return np.asarray(negative & (x != 0))
+    if policy.negative_zero == "never":
+        return np.asarray(negative & (codes != 0))
+    return np.asarray(negative | (x == 0)) if policy.negative_zero == "set" else negative
+
+
+def _nan_codes(x: NDArray[np.float32], fmt: FloatFormat, policy: CastPolicy) -> NDArray[np.int64]:
+    """Codes of NaNs."""
+    negative, bits = np.signbit(x), x.view(np.uint32).astype(np.int64)
+    if policy.nan == "payload" and fmt.signed and fmt.bits <= 4:  # the sum of torchao's cast, on a NaN's bits
+        magnitude, cut = bits & 0x7FFFFFFF, 23 - fmt.mantissa_bits
+        odd = (magnitude >> cut) & 1
+        rounded = magnitude + ((fmt.bias - 127) << 23) + (1 << (cut - 1)) - 1 + odd
+        return np.asarray((rounded >> cut & (fmt.sign_mask - 1)) | np.where(negative, fmt.sign_mask, 0))
+    if policy.nan == "signed" and fmt.signed:
+        sign = negative if fmt.nan_code is not None else ~negative
+        quiet = fmt.nan_code or 0
+        if fmt.specials is Specials.IEEE:
+            quiet = fmt.max_code + 1 | 1 << (fmt.mantissa_bits - 1)
+        return np.asarray(quiet | np.where(sign, fmt.sign_mask, 0))
+    canonical = fmt.nan_code if fmt.nan_code is not None else fmt.max_code
+    return np.full(x.shape, 0 if policy.nan == "zero" else canonical, np.int64)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fp4sim.floats import FloatFormat
 
 FLT_MAX = np.finfo(np.float32).max
+SMALLEST_NORMAL = np.float32(2.0**-126)
 
 
 class ReferenceKernels:
@@ -81,7 +82,11 @@ class ReferenceKernels:
         """Codes of the scaled panel."""
         scale = blocks.expand(factor, tile)
         with np.errstate(all="ignore"):
+            if cast.flush:
+                x = np.where(np.abs(x) < SMALLEST_NORMAL, np.copysign(np.float32(0), x), x)
             scaled = np.asarray(x / scale if cast.divides else x * scale, np.float32)
+            if cast.policy.nan == "payload":  # of two NaNs torch keeps the factor's
+                scaled = np.where(np.isnan(scale), scale, scaled)
         random = None
         if cast.rounding is Rounding.SR:
             random = random_bits(stream or Stream(), element_index(x.shape, place or Place()), cast.random_bits)

@@ -7,12 +7,15 @@ transpose: the butterfly first, then c, then the signs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+Scalar = TypeVar("Scalar", np.float32, np.float64)
 
 
 def normalizer(size: int) -> np.float32:
@@ -24,11 +27,12 @@ def rotate(x: NDArray[np.float32], signs: NDArray[np.float32], *, inverse: bool 
     """Rotate each group of ``signs.size`` columns of x (rows, cols); cols are whole groups. Returns a new array."""
     groups = x.reshape(-1, signs.size)
     with np.errstate(over="ignore", invalid="ignore"):
-        mixed = _butterfly(groups if inverse else groups * signs) * normalizer(signs.size)
+        mixed = butterfly(groups if inverse else groups * signs) * normalizer(signs.size)
         return np.ascontiguousarray(mixed * signs if inverse else mixed).reshape(x.shape)
 
 
-def _butterfly(groups: NDArray[np.float32]) -> NDArray[np.float32]:
+def butterfly(groups: NDArray[Scalar]) -> NDArray[Scalar]:
+    """The sums alone, of groups (n, size), in the precision of what is given."""
     size = groups.shape[-1]
     distance = 1
     while distance < size:

@@ -1,0 +1,89 @@
+"""Where the results of ``fp4sim bias`` go: the terminal or JSON on stdout, files and figures by their suffix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fp4sim.report.layer_model import LayerResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from fp4sim.report.bias_model import BiasResult
+    from fp4sim.report.bias_terminal import BiasView
+
+    Result = BiasResult | LayerResult
+
+
+def write_outputs(result: Result, paths: Sequence[Path]) -> None:
+    """Write each file whole or not at all."""
+    from fp4sim.io.writer import write_atomically
+
+    for path in paths:
+        text = _text_for(path.suffix.lower(), result)
+        with write_atomically(path, "w") as file:
+            file.write(text)
+
+
+def write_plot(result: Result, path: Path) -> None:
+    """Write the concentration figure."""
+    from fp4sim.report.bias_figure import concentration_figure
+    from fp4sim.report.figures import save_figure
+
+    save_figure(concentration_figure(result), path)
+
+
+def show(result: Result, view: BiasView, *, as_json: bool) -> None:
+    """Print to stdout."""
+    from fp4sim.cli.console import emit, emit_rich
+
+    if as_json:
+        emit(_text_for(".json", result))
+        return
+
+    def draw(console: Console) -> None:
+        if isinstance(result, LayerResult):
+            from fp4sim.report.layer_terminal import print_layer
+
+            print_layer(console, result, verbose=view.verbose)
+        else:
+            from fp4sim.report.bias_terminal import print_bias
+
+            print_bias(console, result, view)
+
+    emit_rich(draw)
+
+
+def failures(result: Result, verdicts: Sequence[str]) -> Iterator[str]:
+    """One line for every estimator (or output) whose verdict is among ``verdicts``."""
+    from fp4sim.report.cells import count_of, tensor_name
+
+    if isinstance(result, LayerResult):
+        for row in result.rows:
+            if row.bias.verdict in verdicts:
+                yield f"{row.recipe} {row.output} ({row.reference}): {row.bias.sentence}"
+        return
+    for i, info in enumerate(result.estimators):
+        for verdict in verdicts:
+            found = [tensor for tensor in result.tensors if tensor.results[i].verdict == verdict]
+            if found:
+                first = f"{tensor_name(result.label(found[0]), 60)} {found[0].results[i].sentence}"
+                yield f"{info.short}: {verdict} on {count_of(len(found), 'tensor')}; {first}"
+
+
+def _text_for(suffix: str, result: Result) -> str:
+    if suffix == ".json":
+        from fp4sim.report.json_text import strict_json
+
+        return strict_json(result.to_dict())
+    if isinstance(result, LayerResult):
+        from fp4sim.report.layer_files import layer_csv, layer_markdown
+
+        return layer_markdown(result) if suffix == ".md" else layer_csv(result)
+    from fp4sim.report.bias_csv import bias_csv
+    from fp4sim.report.bias_markdown import bias_markdown
+
+    return bias_markdown(result) if suffix == ".md" else bias_csv(result)

@@ -1,0 +1,41 @@
+"""The figure of the bias over a sweep of values: where an estimator errs on average, and which way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fp4sim.report.figures import COLOURS, GUIDE, colour, figure_style, new_figure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.figure import Figure
+
+    from fp4sim.stats.bias_curve import BiasCurve
+
+_STYLES = ("-", "--", "-.", ":")
+_CAPTION = (
+    "An element x of a block whose other elements are its amax and zeros; the band is ± two standard errors of the mean.\n"
+    "An unbiased estimator stays on the grey line; a nearest rounding saws around it."
+)
+
+
+def curve_figure(curves: Sequence[BiasCurve]) -> Figure:
+    """Draw E[x_hat] - x over x, both in units of the block's amax, a line for each estimator."""
+    with figure_style():
+        figure = new_figure(7.2, 4.6)
+        axes = figure.subplots()
+        axes.axhline(0, color=GUIDE, linewidth=1, zorder=1)
+        for i, curve in enumerate(curves):
+            x, mean = curve.x / curve.amax, curve.bias / curve.amax
+            band = 2 * curve.standard_error / curve.amax
+            style = _STYLES[i // len(COLOURS) % len(_STYLES)]
+            axes.plot(x, mean, linewidth=1.2, label=curve.spec.short, color=colour(i), linestyle=style)
+            axes.fill_between(x, mean - band, mean + band, color=colour(i), alpha=0.2, linewidth=0)
+        draws = ", ".join(dict.fromkeys(f"{curve.draws:,}" for curve in curves))
+        axes.set_title(f"Mean error of an element, {draws} draws")
+        axes.set_xlabel("x / amax of its block")
+        axes.set_ylabel("(E x̂ − x) / amax")
+        figure.legend(loc="outside upper center", ncols=min(4, len(curves)))
+        figure.supxlabel(_CAPTION, fontsize=8, x=0.01, ha="left")
+    return figure
