@@ -17,7 +17,7 @@ import numpy as np
 from fp4sim.errors import UnreadableError, UsageError
 from fp4sim.io.files import regular_file_size, shown
 
-SUFFIXES = (".npy", ".npz", ".safetensors", ".safetensors.index.json", ".pt", ".pth")
+SUFFIXES = (".npy", ".npz", ".safetensors", ".safetensors.index.json", ".gguf", ".pt", ".pth")
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,11 @@ class Tensor(ABC):
     """One tensor, not yet read. Reads are safe from several threads; what they return is not to be written to.
 
     ``load_whole``: reading it in pieces gains nothing (it is in memory) or costs much (a compressed stream).
+    ``note``: what was done to the stored elements before they are read, for reports to repeat.
     """
 
     load_whole = False
+    note = ""
 
     def __init__(self, info: TensorInfo) -> None:
         self.info = info
@@ -158,7 +160,7 @@ def open_source(spec: str | os.PathLike[str], *, dtype: str | None = None) -> So
 
 
 def _open(spec: str | os.PathLike[str]) -> Source:
-    from fp4sim.io import npy, npz, safetensors, sharded, synthetic, torch_pt
+    from fp4sim.io import gguf, npy, npz, safetensors, sharded, synthetic, torch_pt
 
     text = os.fspath(spec)
     if isinstance(spec, str) and (text == "synthetic" or text.startswith("synthetic:")):
@@ -181,6 +183,8 @@ def _open(spec: str | os.PathLike[str]) -> Source:
         return npy.NpySource(path)
     if name.endswith(".npz"):
         return npz.NpzSource(path)
+    if name.endswith(".gguf"):
+        return gguf.GgufSource(path)
     if name.endswith((".pt", ".pth")):
         return torch_pt.TorchSource(path)
     regular_file_size(path)  # a missing file is missing before it is of an unknown kind
