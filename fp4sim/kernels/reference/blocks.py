@@ -107,7 +107,7 @@ def _cell_sums(
         error = value - exact
         lost = step == 0
         # MX+'s maxima and compensated outliers lie beyond the grid and are not clipped to it.
-        over = ~lost & (scaled > np.float32(cast.fmt.max)) & (np.abs(value) <= cast.fmt.max * step)
+        over = ~lost & (scaled > np.float32(cast.fmt.max)) & ~(np.abs(value) > cast.fmt.max * step)
         flushed = ~lost & ~over & (value == 0)
         squared = error * error
         terms = (exact * exact, exact * value, value * value, error, squared)
