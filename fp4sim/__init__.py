@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fp4sim.api import compare, formats, load, quantize, save
+    from fp4sim.api import bias, compare, formats, layer_bias, load, quantize, save, verify
     from fp4sim.grammar import parse, parse_list
     from fp4sim.packed import PackedTensor
     from fp4sim.spec import Spec
@@ -26,10 +26,13 @@ BITS_VERSION = 1
 
 _HOMES = {
     "quantize": "api",
+    "bias": "api",
     "compare": "api",
+    "layer_bias": "api",
     "formats": "api",
     "load": "api",
     "save": "api",
+    "verify": "api",
     "parse": "grammar",
     "parse_list": "grammar",
     "PackedTensor": "packed",
@@ -41,13 +44,16 @@ __all__ = [
     "PackedTensor",
     "Spec",
     "__version__",
+    "bias",
     "compare",
     "formats",
+    "layer_bias",
     "load",
     "parse",
     "parse_list",
     "quantize",
     "save",
+    "verify",
 ]
 
 

@@ -20,8 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fp4sim.floats import FloatFormat
+    from fp4sim.io.source import Tensor
     from fp4sim.packed import PackedTensor
+    from fp4sim.recipes.model import Recipe
+    from fp4sim.report.bias_model import BiasResult
+    from fp4sim.report.layer_model import LayerResult
     from fp4sim.report.model import CompareResult
+    from fp4sim.report.verify_model import VerifyResult
 
 
 def quantize(
@@ -95,26 +100,158 @@ def compare(
     """
     import os
 
+    from fp4sim.checkpoints.checkpoint import open_tensors
     from fp4sim.commands.compare import Settings, compare_sources
-    from fp4sim.io.source import ArrayTensor, ListSource, open_source
+    from fp4sim.io.source import ListSource
 
     _check_nonfinite(nonfinite)
     axis = _integer("axis", axis)
     specs = parse_list(formats)
     if isinstance(x, (str, os.PathLike)):
-        with open_source(x) as source:
+        with open_tensors(x) as source:
             settings = Settings(axis, _integer("seed", seed), nonfinite, threads)
             return compare_sources([(source, source.tensors())], specs, settings)
+    tensors, axis = _named_tensors(x, axis)
+    listed = ListSource("arrays", tensors)
+    settings = Settings(axis, _integer("seed", seed), nonfinite, threads)
+    return compare_sources([(listed, listed.tensors())], specs, settings)
+
+
+def _named_tensors(x: Any, axis: int) -> tuple[list[Tensor], int]:
+    """An array or a mapping of arrays as tensors, arrays of one axis as one row, and the axis to work along."""
+    from fp4sim.io.source import ArrayTensor
+
     named = x if isinstance(x, Mapping) else {"": x}
     arrays = {str(name): as_array(value)[0] for name, value in named.items()}
     if axis == 0 and any(array.ndim == 1 for array in arrays.values()):
         if any(array.ndim != 1 for array in arrays.values()):
             raise UsageError("axis 0 of arrays of one axis and of more: compare them apart")
         axis = -1  # the only axis, which becomes the last of one row
-    tensors = [ArrayTensor(name, a.reshape(1, -1) if a.ndim == 1 else a) for name, a in arrays.items()]
+    return [ArrayTensor(name, a.reshape(1, -1) if a.ndim == 1 else a) for name, a in arrays.items()], axis
+
+
+def bias(
+    x: Any,
+    estimators: str | Sequence[str] = ("nvfp4", "nvfp4+sr", "nvfp4+mseden"),
+    *,
+    draws: int = 256,
+    axis: int = -1,
+    seed: int = 0,
+    margin: float = 1e-4,
+    elements: int = 1 << 20,
+    threads: int | None = None,
+) -> BiasResult:
+    """Measure bias and variance of estimators by repeated draws of an array, a mapping of arrays, or a source.
+
+    Args:
+        x: as for :func:`compare`.
+        estimators: specs, in a list or separated by commas.
+        draws: of each, at least 2; 16 make a verdict possible.
+        axis: the axis that blocks run along.
+        seed: of all random bits.
+        margin: of the verdict, relative to the norm of x.
+        elements: tensors of more are sampled by evenly spaced bands of 16 rows.
+        threads: worker threads; None means all processors. The draws are the same on any number.
+
+    Raises:
+        SpecError, UsageError for arguments; UnreadableError for files, NaN or Inf; NothingComparedError.
+    """
+    import os
+
+    from fp4sim.commands.bias import BiasSettings, bias_sources
+    from fp4sim.io.source import ListSource, open_source
+
+    specs, axis = parse_list(estimators), _integer("axis", axis)
+    counts = {
+        "draws": _integer("draws", draws),
+        "seed": _integer("seed", seed),
+        "elements": _integer("elements", elements),
+    }
+    if isinstance(x, (str, os.PathLike)):
+        with open_source(x) as source:
+            settings = BiasSettings(axis=axis, margin=margin, threads=threads, **counts)
+            return bias_sources([(source, source.tensors())], specs, settings)
+    tensors, axis = _named_tensors(x, axis)
     listed = ListSource("arrays", tensors)
-    settings = Settings(axis, _integer("seed", seed), nonfinite, threads)
-    return compare_sources([(listed, listed.tensors())], specs, settings)
+    settings = BiasSettings(axis=axis, margin=margin, threads=threads, **counts)
+    return bias_sources([(listed, listed.tensors())], specs, settings)
+
+
+def layer_bias(
+    x: Any,
+    w: Any,
+    dy: Any,
+    recipes: str | Sequence[str | Recipe] = ("quartet2", "nvidia"),
+    *,
+    draws: int = 256,
+    seed: int = 0,
+    margin: float = 1e-4,
+    threads: int | None = None,
+) -> LayerResult:
+    """Measure bias and variance of Y = X Wᵀ, dX = dY W and dW = dYᵀ X of a linear layer under training recipes.
+
+    Args:
+        x, w, dy: arrays as :func:`quantize` takes, of shapes (tokens, in), (out, in) and (tokens, out); further axes of
+            x and dy in front are tokens.
+        recipes: names, in a list or separated by commas, or :class:`fp4sim.recipes.model.Recipe` objects.
+        draws: of the random roundings and rotations, at least 2; 16 make a verdict possible.
+        seed: of all random bits.
+        margin: of the verdict, relative to the norm of the reference.
+        threads: worker threads; None means all processors. The draws are the same on any number.
+
+    Raises:
+        UsageError for arguments; UnreadableError for NaN or Inf.
+    """
+    from fp4sim.commands.layer import LayerSettings
+    from fp4sim.commands.layer import layer_bias as measure
+
+    settings = LayerSettings(_integer("draws", draws), _integer("seed", seed), margin, threads)
+    return measure(x, w, dy, recipes, settings)
+
+
+def verify(
+    x: Any,
+    spec: str | Spec,
+    *,
+    codes: Any = None,
+    block_scale: Any = None,
+    tensor_scale: Any = None,
+    divisor: Any = None,
+    dequantized: Any = None,
+    axis: int = -1,
+    scale_layout: str = "auto",
+    padding: str = "zero",
+    identify: bool = False,
+    threads: int | None = None,
+) -> VerifyResult:
+    """Hold what a kernel made of ``x`` against fp4sim's own quantization, bit for bit, and explain what differs.
+
+    Args:
+        x: what the kernel read, any shape.
+        spec: what it should compute.
+        codes: 4-bit codes, two a byte or one a byte; a list of them, or a leading axis, for draws of stochastic rounding.
+        block_scale: bytes or float8, linear or swizzled (``scale_layout``: auto by size, linear, 128x4, 8x4).
+        tensor_scale: decode multiplier; ``divisor``: its reciprocal, as some libraries store. With ``@ts:given`` an input.
+        dequantized: the decoded tensor.
+        axis: the axis that blocks run along.
+        padding: ``zero`` if padding bytes must be zero, ``any`` if not.
+        identify: try every dialect too.
+        threads: worker threads.
+
+    Returns:
+        A VerifyResult, true where every bit is right; as text the report of ``fp4sim verify``.
+
+    Raises:
+        SpecError, UsageError for arguments; UnreadableError for outputs that do not fit x; NothingComparedError.
+    """
+    from fp4sim.verifying.arrays import case_of
+    from fp4sim.verifying.check import Options, verify_dump
+    from fp4sim.verifying.dump import Dump
+
+    outputs = {"block_scale": block_scale, "tensor_scale": tensor_scale, "divisor": divisor, "dequantized": dequantized}
+    case = case_of(x, codes, outputs)
+    options = Options(_integer("axis", axis), scale_layout, padding, identify=identify, threads=threads)
+    return verify_dump(Dump((case,)), spec if isinstance(spec, Spec) else parse(spec), options)
 
 
 def formats(name: str | None = None) -> dict[str, FloatFormat] | FloatFormat:

@@ -137,6 +137,11 @@ class _Parser:
         if "dialect" in explicit:
             name, flags = self.dialect(explicit["dialect"], spec)
             spec = replace(spec, dialect=name, dialect_flags=flags)
+            row = DIALECT_ROWS[name]
+            if "rule" not in explicit and spec.scale is not None and not spec.scale.has_zero and row.pow2_rules:
+                spec = replace(spec, rule=row.pow2_rules[0])
+            if "tensor scale" not in explicit and row.one_level:
+                spec = replace(spec, tensor_scale=TensorScale())
         return spec
 
     def scale_kind(self, token: _Token) -> str:

@@ -7,7 +7,7 @@ is in :mod:`fp4sim.estimators`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from fp4sim.dialects.registry import dialect_of
 from fp4sim.dialects.target import target_of
 from fp4sim.errors import UsageError
 from fp4sim.kernels.interface import ElementCast
+from fp4sim.kernels.reference.blocks import expand
 from fp4sim.kernels.reference.encode import decode
 from fp4sim.kernels.reference.kernels import ReferenceKernels
 from fp4sim.randbits import Stream
@@ -28,6 +29,7 @@ from fp4sim.statistic import Statistic, default_kernels
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fp4sim.dialects.dialect import Dialect
     from fp4sim.floats import FloatFormat
     from fp4sim.geometry import Cell, Geometry
     from fp4sim.kernels.interface import Kernels
@@ -36,13 +38,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CellScales:
-    """Stage 2 on one cell: scale codes, factor, amax and stored tensor scale (broadcastable), one a block."""
+    """Stage 2 on one cell: scale codes, factor, amax and stored tensor scale (broadcastable), one a block.
+
+    ``steps``: where x is scaled in two operations, what it is multiplied by first and then; ``factor`` is their product.
+    """
 
     codes: NDArray[np.unsignedinteger]
     factor: NDArray[np.float32]
     amax: NDArray[np.float32]
     stored: NDArray[np.float32]
     fmt: FloatFormat | None
+    steps: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
 
     @cached_property
     def decode(self) -> NDArray[np.float64]:
@@ -69,13 +75,23 @@ def check_available(spec: Spec) -> None:
             raise UsageError(f"{spec.short}: step '+{step.name}' is not in this version; there is: {known}")
 
 
+def _first_step(
+    panel: NDArray[np.float32], scales: CellScales, tile: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """A panel and what its elements are scaled by, after the first of two steps where there are two."""
+    if scales.steps is None:
+        return panel, scales.factor
+    with np.errstate(all="ignore"):
+        return panel * expand(scales.steps[0], tile), scales.steps[1]
+
+
 @dataclass(frozen=True)
 class Quantizer:
     """One spec bound to one tensor's geometry; its methods work cell by cell and are safe from several threads.
 
     ``statistic`` may be None where no scale reaches beyond its cell (no ``ts:tensor``, ``ts:row``, ``/row``, ``/tensor``).
     ``given``: decode multipliers for ``ts:given``, shape () or (rows,). ``measured``: what an estimator found in a pass of
-    its own.
+    its own. ``dtype``: the tensor's, for libraries that compute in it. ``dialect``: another arithmetic than the spec names.
     """
 
     spec: Spec
@@ -85,6 +101,8 @@ class Quantizer:
     given: NDArray[np.float32] | None = None
     kernels: Kernels = field(default_factory=default_kernels)
     measured: np.float32 | None = None
+    dtype: str = "float32"
+    dialect: Dialect | None = None
 
     def __post_init__(self) -> None:
         check_available(self.spec)
@@ -102,14 +120,21 @@ class Quantizer:
 
     def cast_of(self) -> ElementCast:
         """How this spec's elements are encoded."""
-        dialect, rounding = dialect_of(self.spec), self.spec.rounding
+        spec, rounding = self.spec, self.spec.rounding
+        rule = self.arithmetic.element_rule(spec.element, spec.scale)
         return ElementCast(
-            self.spec.element,
-            dialect.nearest if rounding is Rounding.RN else rounding,
-            self.spec.random_bits,
-            dialect.policy,
-            divides=dialect.divides,
+            spec.element,
+            rule.nearest if rounding is Rounding.RN else rounding,
+            spec.random_bits,
+            rule.policy,
+            divides=self.arithmetic.divides_under(spec.scale),
+            flush=rule.flush,
         )
+
+    @cached_property
+    def arithmetic(self) -> Dialect:
+        """The dialect that computes."""
+        return self.dialect or dialect_of(self.spec)
 
     def scales(self, cell: Cell, panel: NDArray[np.float32]) -> CellScales:
         """Stage 2 on a cell."""
@@ -117,8 +142,15 @@ class Quantizer:
             return self._unscaled(panel)
         amax = self.block_amax(cell, panel)
         factors = self.factors(cell, amax)
-        scales = dialect_of(self.spec).block_scales(target_of(self.spec), amax, factors, self.kernels)
-        return self.scales_of(scales.codes, scales.factor, amax, factors)
+        target = target_of(self.spec)
+        target = target if self.dtype == target.dtype else replace(target, dtype=self.dtype)
+        scales = self.arithmetic.block_scales(target, amax, factors, self.kernels)
+        if scales.before is None:
+            return self.scales_of(scales.codes, scales.factor, amax, factors)
+        with np.errstate(all="ignore"):
+            whole = np.asarray(scales.before * scales.factor)
+        found = self.scales_of(scales.codes, whole, amax, factors)
+        return replace(found, steps=(np.ascontiguousarray(scales.before), scales.factor))
 
     def scales_of(
         self,
@@ -129,6 +161,8 @@ class Quantizer:
     ) -> CellScales:
         """Scale codes and factors as stage 2's result: what shrank x is undone by the stored tensor scale."""
         stored, shrink = factors.stored, target_of(self.spec).shrink
+        if self.spec.scale is not None and not self.spec.scale.has_zero:
+            shrink *= self.arithmetic.power.gain
         if shrink != 1.0:
             stored = np.asarray(stored * np.float32(1 / shrink), np.float32)
         whole = np.ascontiguousarray(np.broadcast_to(factor, amax.shape))
@@ -137,13 +171,15 @@ class Quantizer:
     def encode(self, cell: Cell, panel: NDArray[np.float32], scales: CellScales) -> NDArray[np.unsignedinteger]:
         """Stage 3: codes of a panel, one an element."""
         tile, place = self.geometry.tile(cell), self.geometry.place(cell)
-        return self.kernels_for(scales).encode(panel, scales.factor, tile, self.cast_of(), self.stream, place)
+        panel, factor = _first_step(panel, scales, tile)
+        return self.kernels_for(scales).encode(panel, factor, tile, self.cast_of(), self.stream, place)
 
     def encode_packed(self, cell: Cell, panel: NDArray[np.float32], scales: CellScales, out: NDArray[np.uint8]) -> None:
         """Stage 3: 4-bit codes of a panel, two a byte, into ``out``."""
         tile, place = self.geometry.tile(cell), self.geometry.place(cell)
+        panel, factor = _first_step(panel, scales, tile)
         run = self.kernels_for(scales).encode_packed
-        run(panel, scales.factor, tile, self.cast_of(), self.stream, place, out)
+        run(panel, factor, tile, self.cast_of(), self.stream, place, out)
 
     def kernels_for(self, scales: CellScales) -> Kernels:
         """The backend, or the reference for cells with NaN or Inf, which the compiled kernels do not take."""
@@ -168,7 +204,8 @@ class Quantizer:
 
     def factors(self, cell: Cell, amax: NDArray[np.float32]) -> TensorFactors:
         """The tensor-scale factors of a cell's blocks, broadcastable to ``amax``."""
-        target, dialect, mode = target_of(self.spec), dialect_of(self.spec), self.spec.tensor_scale.mode
+        target, dialect = target_of(self.spec), self.arithmetic
+        mode = "none" if dialect.one_level else self.spec.tensor_scale.mode
         if mode == "given":
             assert self.given is not None
             rows = slice(cell.row0, cell.row0 + cell.rows)

@@ -28,6 +28,7 @@ class Rounding(Enum):
     RN = "rn"  # nearest, ties to the even code (IEEE 754, PTX .rn)
     RNA = "rna"  # nearest, ties away from zero
     RNZ = "rnz"  # nearest, ties toward zero
+    RNU = "rnu"  # nearest, ties toward +Inf
     RZ = "rz"  # toward zero
     RU = "ru"  # toward +Inf
     RD = "rd"  # toward -Inf
@@ -45,7 +46,9 @@ class Rounding(Enum):
             raise UsageError(f"unknown rounding {name!r}: known are {' '.join(m.value for m in cls)}") from None
 
     def for_magnitude(self, negative: bool) -> Rounding:
-        """The mode that acts on |x|: ``RU``/``RD`` become ``RU`` (away) or ``RZ`` by sign; others are symmetric."""
+        """The mode that acts on |x|: ``RU``/``RD`` become ``RU`` (away) or ``RZ`` by sign, ``RNU`` ``RNA`` or ``RNZ``."""
+        if self is Rounding.RNU:
+            return Rounding.RNZ if negative else Rounding.RNA
         if self is Rounding.RD:
             return Rounding.RU if negative else Rounding.RZ
         return Rounding.RZ if self is Rounding.RU and negative else self
@@ -57,14 +60,17 @@ class CastPolicy:
 
     * ``overflow``: ``saturate`` clamps magnitudes above max, Inf included, to ±max; ``special`` gives Inf where the
       format has one, else NaN (PTX casts without .satfinite).
-    * ``nan``: ``hardware`` gives the canonical NaN code where there is one, else +max; ``zero`` gives +0.
+    * ``nan``: ``hardware`` gives the canonical NaN code where there is one, else +max; ``zero`` gives +0; ``signed`` the
+      quiet NaN with x's sign, else a zero of the other sign (ml_dtypes); ``payload`` what rounding the bits of a NaN as
+      if it were a number leaves in 4 bits (torchao).
     * ``negative_zero``: ``keep`` copies the sign bit always; ``drop`` encodes an exact -0 as +0 (small negatives
-      that round to zero keep their sign).
+      that round to zero keep their sign); ``never`` encodes whatever rounds to zero as +0; ``set`` gives exact zeros of
+      either sign the sign bit.
     """
 
     overflow: Literal["saturate", "special"] = "saturate"
-    nan: Literal["hardware", "zero"] = "hardware"
-    negative_zero: Literal["keep", "drop"] = "keep"
+    nan: Literal["hardware", "zero", "signed", "payload"] = "hardware"
+    negative_zero: Literal["keep", "drop", "never", "set"] = "keep"
 
 
 HARDWARE = CastPolicy()

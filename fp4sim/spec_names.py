@@ -51,12 +51,19 @@ class StepName:
 
 @dataclass(frozen=True)
 class DialectName:
-    """A library's arithmetic. ``cast_only`` ones define no scales."""
+    """A library's arithmetic. ``cast_only`` ones define no scales.
+
+    ``pow2_rules``: the power-of-two rules that it has, the one meant where none is named first. ``float_scales``: whether it
+    has float block scales, ``one_level``: without a tensor scale.
+    """
 
     name: str
     flags: tuple[str, ...] = ()
     cast_only: bool = False
-    available: bool = False
+    available: bool = True
+    pow2_rules: tuple[str, ...] = POW2_RULES
+    float_scales: bool = True
+    one_level: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,7 @@ ALIASES = (
 _T, _C, _R, _X, _B = StepKind
 
 STEPS: tuple[StepName, ...] = (
-    *(StepName(mode, (_R,), available=True) for mode in ("rn", "rna", "rnz", "rz", "ru", "rd")),
+    *(StepName(mode, (_R,), available=True) for mode in ("rn", "rna", "rnz", "rnu", "rz", "ru", "rd")),
     StepName("sr", (_R,), (Parameter("bits", 32, low=1, high=32), Parameter("clip", False)), available=True),
     StepName("h", (_T,), (Parameter("size", 32, positional=True, low=2, high=256),), available=True),
     StepName(
@@ -124,13 +131,21 @@ STEPS: tuple[StepName, ...] = (
 )
 
 DIALECTS: tuple[DialectName, ...] = (
-    DialectName("te", available=True),
-    DialectName("torchao", ("onelevel", "v0.18")),
-    *(DialectName(name) for name in ("vllm-cuda", "vllm-torch", "vllm-triton")),
-    *(DialectName(name) for name in ("flashinfer", "flashinfer-exact", "flashinfer-cutedsl")),
-    *(DialectName(name) for name in ("modelopt", "compressed-tensors", "fouroversix", "qutlass", "cutlass")),
-    *(DialectName(name) for name in ("cublaslt", "llamacpp", "ms-amp")),
-    DialectName("quartet2", available=True),
+    DialectName("te"),
+    DialectName("torchao", ("onelevel", "v0.18"), pow2_rules=("floor", "ceil", "even", "rceil")),
+    *(DialectName(name, pow2_rules=("even",)) for name in ("vllm-cuda", "vllm-torch", "vllm-triton")),
+    DialectName("flashinfer", pow2_rules=("rceil",)),
+    DialectName("flashinfer-exact", pow2_rules=("rceil",)),
+    DialectName("flashinfer-cutedsl", pow2_rules=("rceil",)),
+    DialectName("modelopt", pow2_rules=("rceil",)),
+    DialectName("compressed-tensors", pow2_rules=("even",)),
+    DialectName("fouroversix", pow2_rules=("rceil",)),
+    DialectName("qutlass", pow2_rules=("floor",)),
+    DialectName("cutlass", pow2_rules=("rceil",)),
+    DialectName("cublaslt", pow2_rules=("rceil",)),
+    DialectName("llamacpp", pow2_rules=("floor",), one_level=True),
+    DialectName("ms-amp", pow2_rules=("rceil",), float_scales=False),
+    DialectName("quartet2"),
     DialectName("onnx", cast_only=True),
     DialectName("ml_dtypes", cast_only=True),
 )

@@ -61,11 +61,11 @@ def test_e4m3_and_e8m0_equal_cuda_fp8_header_on_a_stratified_sample(cuda_casts) 
 
 
 def test_e8m0_rounded_up_equals_cuda_fp8_header(cuda_casts) -> None:
-    from fp4sim.dialects.mx import _round_up
+    from fp4sim.dialects.mx import round_up
 
     x = np.abs(stratified(1 << 20))
     x = x[np.isfinite(x)]
-    np.testing.assert_array_equal(np.minimum(_round_up(x), 254), cuda_casts("float_to_e8m0_up", x))
+    np.testing.assert_array_equal(np.minimum(round_up(x), 254), cuda_casts("float_to_e8m0_up", x))
 
 
 @pytest.mark.parametrize(
@@ -146,12 +146,12 @@ def test_e2m1_equals_cuda_fp4_header_on_all_2_to_32_inputs(cuda_casts) -> None:
 
 @pytest.mark.slow
 def test_scale_casts_equal_cuda_fp8_header_on_all_nonnegative_inputs(cuda_casts) -> None:
-    from fp4sim.dialects.mx import _round_up
+    from fp4sim.dialects.mx import round_up
 
     for start in range(0, 0x7F800000, 1 << 24):
         x = np.arange(start, min(start + (1 << 24), 0x7F800000), dtype=np.uint32).view(np.float32)
         theirs = cuda_casts("float_to_e4m3", x)
         np.testing.assert_array_equal(CpuKernels.cast(x, UE4M3, Rounding.RN), theirs)
         np.testing.assert_array_equal(encode(x, E4M3), theirs)
-        np.testing.assert_array_equal(np.minimum(_round_up(x), 254), cuda_casts("float_to_e8m0_up", x))
+        np.testing.assert_array_equal(np.minimum(round_up(x), 254), cuda_casts("float_to_e8m0_up", x))
         np.testing.assert_array_equal(encode(x, E8M0, Rounding.RZ), cuda_casts("float_to_e8m0_zero", x))

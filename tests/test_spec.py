@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 
 import fp4sim
 from fp4sim import parse, parse_list
-from fp4sim.dialects import registry
+from fp4sim.dialects import registry as dialects
 from fp4sim.errors import SpecError, UsageError
-from fp4sim.spec_names import DIALECTS, STEPS
+from fp4sim.estimators import registry as steps
+from fp4sim.spec_names import DIALECT_ROWS, DIALECTS, STEP_ROWS, STEPS
 
 STEP_STRINGS = [
     "sr",
@@ -219,6 +221,7 @@ def test_a_list_is_split_at_commas_and_keeps_its_order():
 DECIMALS = st.one_of(
     st.from_regex(r"[0-9]{1,6}(\.[0-9]{1,9})?", fullmatch=True), st.from_regex(r"\.[0-9]{1,9}", fullmatch=True)
 )
+ABOVE_ZERO = DECIMALS.filter(lambda text: float(text) >= 0.001)
 FLOAT_SCALES = ["e4m3", "e5m2", "ue5m3", "ue5m3:max=61440", "ue5m3:max=122880", "e3m4", "e1m2", "e6m2", "e4m4", "e7m0"]
 STEP_TEXTS = {
     "transform": st.one_of(
@@ -226,22 +229,35 @@ STEP_TEXTS = {
         st.tuples(st.integers(2, 256), st.sampled_from(["", ":te"])).map(lambda p: f"rht:{p[0]}{p[1]}"),
         st.sampled_from(["h", "rht", "rht:te"]),
     ),
-    "choice": st.tuples(
-        st.sampled_from(["", ":mse", ":mae", ":absmax"]), st.one_of(st.none(), st.integers(1, 999999))
-    ).map(lambda p: "4over6" + p[0] + ("" if p[1] is None else f":bound={p[1]}")),
+    "choice": st.one_of(
+        st.tuples(st.sampled_from(["", ":mse", ":mae", ":absmax"]), st.one_of(st.none(), st.integers(1, 999999))).map(
+            lambda p: "4over6" + p[0] + ("" if p[1] is None else f":bound={p[1]}")
+        ),
+        ABOVE_ZERO.map("max:{}".format),
+        st.sampled_from(["max", "minmse", "if4"]),
+    ),
     "rounding": st.one_of(
         st.sampled_from(["rn", "rna", "rnz", "rz", "ru", "rd", "sr"]),
         st.tuples(st.integers(1, 32), st.sampled_from(["", ":clip"])).map(lambda p: f"sr:bits={p[0]}{p[1]}"),
     ),
-    "correction": st.floats(0.5, 1).flatmap(
-        lambda q: st.sampled_from([f"occ:{q:.9f}", f"occ:{q:.3f}:row", "occ:row:nocomp", "occ"])
+    "correction": st.one_of(
+        st.floats(0.5, 1).flatmap(
+            lambda q: st.sampled_from([f"occ:{q:.9f}", f"occ:{q:.3f}:row", "occ:row:nocomp", "occ"])
+        ),
+        ABOVE_ZERO.map("pma:{}".format),
+        st.sampled_from(["pma", "mxplus"]),
     ),
     "backward": st.tuples(st.integers(1, 99), DECIMALS).map(lambda p: f"dge:k={p[0]}:cap={p[1]}"),
 }
 WIDE_STEPS = {  # steps that occupy several kinds
-    ("transform", "choice"): DECIMALS.map("quest:mult={}".format),
-    ("transform", "choice", "correction"): st.integers(1, 999).map("mseden:s={}".format),
-    ("transform", "correction"): st.just("eden"),
+    ("transform", "choice"): st.one_of(
+        ABOVE_ZERO.map("quest:mult={}".format), st.integers(1, 256).map("quest:size={}".format)
+    ),
+    ("transform", "choice", "correction"): st.one_of(
+        st.integers(1, 999).map("mseden:s={}".format),
+        st.tuples(DECIMALS, st.integers(1, 256)).map(lambda p: f"eden:override={p[0]}:size={p[1]}"),
+        st.sampled_from(["eden", "mseden:posthoc", "eden:s=128", "mseden:size=1"]),
+    ),
 }
 
 
@@ -306,7 +322,10 @@ def test_every_valid_spec_round_trips(text):
     assert hash(parse(str(spec))) == hash(spec)
 
 
-@pytest.mark.parametrize("text", ["nvfp4+quest:mult=0.00001", "nvfp4@ts:bound=0.00001", "nvfp4+dge:cap=.000000001"])
+@pytest.mark.parametrize(
+    "text",
+    ["nvfp4+eden:override=0.00001", "nvfp4+quest:mult=0.001", "nvfp4@ts:bound=0.00001", "nvfp4+dge:cap=.000000001"],
+)
 def test_small_parameters_round_trip(text):
     spec = parse(text)
     assert parse(str(spec)) == spec
@@ -365,34 +384,65 @@ def test_any_text_is_a_spec_or_a_spec_error(text):
 
 # --- What parses but is not built -------------------------------------------------------------------------------------
 
-ONES = np.ones((1, 32), np.float32)
+X = np.random.default_rng(2).standard_normal((2, 256)).astype(np.float32)
+HEADS = dict.fromkeys(("minmse", "quest", "mxplus"), "mxfp4")  # what a step stands behind, where that is not nvfp4
+
+
+def with_step(name):
+    """A spec with the step and the same one without."""
+    head = HEADS.get(name, "nvfp4")
+    return parse(f"{head}+{name}"), parse(head)
 
 
 def test_the_names_table_agrees_with_what_is_registered():
-    assert {row.name for row in DIALECTS if row.available} == set(registry.available())
-    for name in registry.available():
-        assert registry.dialect_of(parse(f"e2m1@{name}")).name == name
+    assert {row.name for row in DIALECTS if row.available} == set(dialects.available())
+    for name in dialects.available():
+        assert dialects.dialect_of(parse(f"e2m1@{name}")).name == name
+    assert {row.name for row in STEPS if row.available} == set(steps.available())
+    assert len(steps.available()) == len(set(steps.available()))
 
 
 @pytest.mark.parametrize("row", DIALECTS, ids=lambda row: row.name)
 def test_a_dialect_computes_or_says_which_do(row):
-    spec = parse(f"e2m1@{row.name}" if row.cast_only else f"nvfp4@{row.name}")
+    head = "e2m1" if row.cast_only else "nvfp4" if row.float_scales else "mxfp4"
+    spec = parse(f"{head}@{row.name}")
     if row.available:
-        assert fp4sim.quantize(ONES, spec).spec == spec
+        assert fp4sim.quantize(X, spec).spec == spec
         return
     with pytest.raises(UsageError, match=rf"dialect '{row.name}' is not in this version; there is: .*\bte\b"):
-        fp4sim.quantize(ONES, spec)
+        fp4sim.quantize(X, spec)
     with pytest.raises(UsageError, match="is not in this version"):
-        fp4sim.compare(ONES, str(spec))
+        fp4sim.compare(X, str(spec))
 
 
 @pytest.mark.parametrize("row", STEPS, ids=lambda row: row.name)
-def test_a_step_computes_or_says_which_do(row):
-    spec = parse(f"nvfp4+{row.name}")
-    if row.available:
-        assert fp4sim.quantize(ONES, spec).spec == spec
+def test_a_step_that_is_available_changes_what_comes_out(row):
+    """A step that parsed and was then passed over would give the bits of the format without it."""
+    if not row.available:
+        with pytest.raises(UsageError, match=rf"step '\+{row.name}' is not in this version"):
+            fp4sim.quantize(X, with_step(row.name)[0])
         return
-    with pytest.raises(UsageError, match=rf"step '\+{row.name}' is not in this version; there is: .*\bsr\b"):
-        fp4sim.quantize(ONES, spec)
-    with pytest.raises(UsageError, match="is not in this version"):
-        fp4sim.compare(ONES, str(spec))
+    spec, bare = (fp4sim.quantize(X, one) for one in with_step("max:4" if row.name == "max" else row.name))
+    assert spec.spec.has(row.name) or row.name == "rn"
+    same = spec.dequantize().tobytes() == bare.dequantize().tobytes()
+    # dge acts on gradients, rn is the default, and no element of X is a tie
+    assert same == (row.name in ("dge", "rn", "rna", "rnz", "rnu"))
+
+
+@pytest.mark.parametrize("name", ["rna", "rnz", "rnu"])
+def test_roundings_that_differ_at_ties(name):
+    ties = np.tile(np.array([0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5, 6] * 2, np.float32), (2, 2))
+    spec, bare = (fp4sim.quantize(ties, one).dequantize() for one in with_step(name))
+    assert (spec != bare).any()
+
+
+def test_a_name_that_is_not_built_says_so(monkeypatch):
+    monkeypatch.setitem(STEP_ROWS, "sr", replace(STEP_ROWS["sr"], available=False))
+    with pytest.raises(UsageError, match=r"step '\+sr' is not in this version; there is: rn .*\brht\b"):
+        fp4sim.quantize(X, "nvfp4+sr")
+    with pytest.raises(UsageError, match=r"step '\+sr' is not in this version"):
+        fp4sim.compare(X, "nvfp4+sr")
+    monkeypatch.delitem(dialects._MODULES, "quartet2")
+    with pytest.raises(UsageError, match=r"dialect 'quartet2' is not in this version; there is: .*\bte\b"):
+        fp4sim.quantize(X, "nvfp4@quartet2")
+    assert "quartet2" in DIALECT_ROWS

@@ -6,13 +6,24 @@ from typing import Annotated
 
 import typer
 
+from fp4sim.cli.bias import bias
 from fp4sim.cli.compare import compare
+from fp4sim.cli.convert import convert
 from fp4sim.cli.dequantize import dequantize
+from fp4sim.cli.dialects import dialects
+from fp4sim.cli.diff import diff
+from fp4sim.cli.estimators import estimators
 from fp4sim.cli.formats import formats
+from fp4sim.cli.golden import golden
 from fp4sim.cli.guard import GuardedGroup
+from fp4sim.cli.inspect import inspect
+from fp4sim.cli.lint import lint
+from fp4sim.cli.mutations import mutations
 from fp4sim.cli.quantize import quantize
+from fp4sim.cli.reproduce import reproduce
 from fp4sim.cli.sources import sources
 from fp4sim.cli.spec import spec
+from fp4sim.cli.verify import verify
 
 _EPILOG = """\b
 Exit codes:
@@ -20,7 +31,7 @@ Exit codes:
   1    a mismatch, or a threshold of --fail-on crossed, and nothing else
   2    wrong usage: an unknown name or option, arguments that do not fit
   3    input that cannot be read, is damaged, or holds NaN or Inf
-  4    no usable device
+  4    no usable device, or a kernel that failed on it
   5    nothing was there to compare or quantize
   70   a bug in fp4sim: please report it
   130  interrupted
@@ -58,5 +69,23 @@ def start(
         raise typer.Exit(ExitCode.USAGE)
 
 
-for _command in (compare, quantize, dequantize, formats, spec, sources):
+for _command in (
+    compare,
+    verify,
+    bias,
+    quantize,
+    dequantize,
+    inspect,
+    lint,
+    convert,
+    reproduce,
+    diff,
+    formats,
+    dialects,
+    spec,
+    estimators,
+    sources,
+    mutations,
+):
     app.command()(_command)
+app.add_typer(golden)

@@ -15,6 +15,7 @@ _KINDS = {
     ".npz": "several arrays",
     ".safetensors": "a checkpoint",
     ".safetensors.index.json": "a sharded checkpoint, or give its folder",
+    ".gguf": "a checkpoint of llama.cpp: plain tensors, MXFP4 and NVFP4",
     ".pt": "a PyTorch checkpoint of plain tensors; needs fp4sim[torch]",
     ".pth": "the same",
 }

@@ -1,18 +1,16 @@
-"""What a dialect is: the float operations, in order, from block maxima to scale codes and one factor a block."""
+"""What the scale stage hands on, and what is known about a library besides its arithmetic."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from fp4sim.rounding import HARDWARE, CastPolicy, Rounding
+import numpy as np
+
+from fp4sim.rounding import Rounding
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
-
-    from fp4sim.dialects.target import Target
-    from fp4sim.kernels.interface import Kernels
 
 SCALE_ROUNDING = {"rn": Rounding.RN, "up": Rounding.RU, "down": Rounding.RD}
 
@@ -28,35 +26,38 @@ class TensorFactors:
 
 @dataclass(frozen=True)
 class BlockScales:
-    """Scale codes and the factor that x is multiplied by (or divided by, see ``Dialect.divides``), one a block."""
+    """Scale codes and the factor that x is multiplied by (or divided by, see ``FactorRule.divides``), one a block.
+
+    ``before``: what x is multiplied by first, in an operation of its own, if anything.
+    """
 
     codes: NDArray[np.unsignedinteger]
     factor: NDArray[np.float32]
+    before: NDArray[np.float32] | None = None
 
 
-class Dialect(Protocol):
-    """A library's arithmetic. Modules state only what differs from Transformer Engine's."""
-
-    name: str
-    divides: bool
-    policy: CastPolicy
-    nearest: Rounding
-
-    def tensor_factors(self, target: Target, amax: NDArray[np.float32]) -> TensorFactors:
-        """From the amax of each tensor-scale group, any shape."""
-
-    def given_factors(self, target: Target, stored: NDArray[np.float32]) -> TensorFactors:
-        """From decode multipliers that the caller fixed."""
-
-    def block_scales(
-        self, target: Target, amax: NDArray[np.float32], factors: TensorFactors, kernels: Kernels
-    ) -> BlockScales:
-        """From block maxima and the factors of their groups (broadcastable)."""
+PACKING = "element 2i in the low nibble, 2i+1 in the high one"
 
 
-class DefaultPolicy:
-    """What a dialect has unless it says otherwise: multiplication, hardware special values."""
+@dataclass(frozen=True)
+class Convention:
+    """What a library does, in words: what ``fp4sim dialects show`` prints.
 
-    divides = False
-    policy = HARDWARE
-    nearest = Rounding.RN
+    ``expression``: operations in order, fl() left out; A amax of the tensor, a of the block, v the element's maximum, F the
+    bound of block scales, c = fl(1/v), Q the cast of the block scale, r = rcp.approx.ftz. ``checked``: what fp4sim's bits
+    are compared with in its tests.
+    """
+
+    title: str
+    expression: tuple[str, ...]
+    source: str
+    checked: str
+    clamps: str = "none but the saturation of the casts"
+    zero_block: str = "scale 0, codes ±0"
+    ties: str = "to even"
+    special: str = "−0 keeps its sign, NaN gives +max (the instruction's)"
+    power: str = "no power-of-two scales"
+    packing: str = PACKING
+    layout: str = "128x4 where a tensor core reads them, else linear"
+    tensor_scale: str = "multiplier"
+    notes: tuple[str, ...] = ()

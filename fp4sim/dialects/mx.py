@@ -14,30 +14,57 @@ main 36027d8).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fp4sim.dialects.base import BlockScales, TensorFactors
+from fp4sim.dialects.base import BlockScales
 from fp4sim.dialects.target import FLT_MAX
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fp4sim.dialects.base import TensorFactors
     from fp4sim.dialects.target import Target
     from fp4sim.floats import FloatFormat
 
 NAN_CODE = 255
 
+Codes = Callable[["NDArray[np.float32]", "Target"], "NDArray[np.uint8]"]
 
-def block_scales(target: Target, amax: NDArray[np.float32], factors: TensorFactors) -> BlockScales:
-    """E8M0 codes, and factors shrink * S_enc * 2^(127 - code)."""
-    codes = scale_codes(amax * factors.encode, target.spec.element, target.spec.rule or "floor", target.inverse)
-    exponent = 127 - codes.astype(np.int32)
-    with np.errstate(all="ignore"):
-        power = np.ldexp(np.float32(target.shrink), exponent).astype(np.float32) * factors.encode
-        power = np.minimum(power, FLT_MAX)  # a given tensor scale may exceed the range: 0 * Inf would not be 0
-    return BlockScales(codes, np.where(codes == NAN_CODE, np.float32(np.nan), power))
+
+@dataclass(frozen=True)
+class PowerScales:
+    """How a library makes power-of-two scales and what x is multiplied by.
+
+    ``codes``: codes of block maxima under the spec's rule. ``least``: the multiplier under code 0 where it is not 2^127.
+    ``gain``: a further factor on x, which the stored tensor scale undoes. ``nan``: the multiplier under a NaN scale.
+    """
+
+    text: str = "the rule that the spec names"
+    codes: Codes = field(default_factory=lambda: named_rule)
+    least: float | None = None
+    gain: float = 1.0
+    nan: float = float("nan")
+
+    def block_scales(self, target: Target, amax: NDArray[np.float32], factors: TensorFactors) -> BlockScales:
+        """E8M0 codes, and factors gain * shrink * S_enc * 2^(127 - code)."""
+        codes = self.codes(np.asarray(amax * factors.encode), target)
+        exponent = 127 - codes.astype(np.int32)
+        with np.errstate(all="ignore"):
+            power = np.ldexp(np.float32(1), exponent).astype(np.float32)
+            if self.least is not None:
+                power = np.where(codes == 0, np.float32(self.least), power)
+            power = power * np.float32(target.shrink * self.gain) * factors.encode
+            power = np.minimum(power, FLT_MAX)  # a given tensor scale may exceed the range: 0 * Inf would not be 0
+        return BlockScales(codes, np.where(codes == NAN_CODE, np.float32(self.nan), power).astype(np.float32))
+
+
+def named_rule(amax: NDArray[np.float32], target: Target) -> NDArray[np.uint8]:
+    """The rule that the spec names."""
+    return scale_codes(amax, target.spec.element, target.spec.rule or "floor", target.inverse)
 
 
 def scale_codes(
@@ -57,17 +84,28 @@ def scale_codes(
         overflow = overflow | (rounded >= 255)
         code = rounded - element.emax
     elif rule == "rceil":
-        code = _round_up(amax * (inverse if inverse is not None else np.float32(1 / element.max)))
+        code = round_up(amax * (inverse if inverse is not None else np.float32(1 / element.max)))
     else:
         code = _nearest_log2(amax, element)
     return np.where(overflow, NAN_CODE, np.clip(code, 0, 254)).astype(np.uint8)
 
 
-def _round_up(x: NDArray[np.float32]) -> NDArray[np.int32]:
+def round_up(x: NDArray[np.float32]) -> NDArray[np.int32]:
     """``cvt.rp.satfinite.ue8m0``: the next power of two; a subnormal above 2^-127 counts as 2^-126."""
     bits = np.ascontiguousarray(x).view(np.int32)
     exponent, mantissa = bits >> 23, bits & 0x7FFFFF
     return np.asarray(exponent + np.where(exponent > 0, mantissa > 0, mantissa > 0x400000))
+
+
+def up_saturating(x: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """``cvt.rp.satfinite.ue8m0``: codes of the powers of two at or above x >= 0; Inf gives 254, NaN 255."""
+    return np.where(np.isnan(x), NAN_CODE, np.minimum(round_up(x), 254)).astype(np.uint8)
+
+
+def float_log2(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """log2 rounded to float32, which is what libraries' log2f aims at; next to a power of two it is the power's."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log2(np.asarray(x, np.float64)).astype(np.float32)
 
 
 def _nearest_log2(amax: NDArray[np.float32], element: FloatFormat) -> NDArray[np.int64]:

@@ -11,54 +11,37 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fp4sim.dialects import mx
-from fp4sim.dialects.base import SCALE_ROUNDING, BlockScales, DefaultPolicy, TensorFactors
-from fp4sim.kernels.reference.encode import decode
+from fp4sim.dialects.base import Convention, TensorFactors
+from fp4sim.dialects.dialect import Dialect, ElementRule, ZeroBlock
+from fp4sim.dialects.operations import ONE, PRODUCT, QUOTIENT, TensorRule, element_max
 from fp4sim.rounding import Rounding
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fp4sim.dialects.target import Target
-    from fp4sim.kernels.interface import Kernels
 
 
-class Quartet2(DefaultPolicy):
-    """See the module's formulas."""
-
-    name = "quartet2"
-    divides = True
-    nearest = Rounding.RNA
-
-    def tensor_factors(self, target: Target, amax: NDArray[np.float32]) -> TensorFactors:
-        """t is both what divides x and what is stored."""
-        amax = np.asarray(amax, np.float32)
-        with np.errstate(all="ignore"):
-            t = np.asarray(amax / np.float32(target.bound) / np.float32(target.element_max), np.float32)
-        t = np.where(amax == 0, np.float32(1), t)
-        return TensorFactors(t, t, t)
-
-    def given_factors(self, target: Target, stored: NDArray[np.float32]) -> TensorFactors:
-        """The caller's decode multiplier is t."""
-        stored = np.asarray(stored, np.float32)
-        return TensorFactors(stored, stored, stored)
-
-    def block_scales(
-        self, target: Target, amax: NDArray[np.float32], factors: TensorFactors, kernels: Kernels
-    ) -> BlockScales:
-        """Scale codes and divisors of blocks with maxima ``amax``."""
-        scale = target.spec.scale
-        assert scale is not None
-        if not scale.has_zero:
-            scales = mx.block_scales(target, amax, TensorFactors(*(np.asarray(np.float32(1)),) * 3))
-            with np.errstate(all="ignore"):
-                return BlockScales(scales.codes, np.float32(1) / scales.factor)
-        with np.errstate(all="ignore"):
-            wanted = amax / np.float32(target.element_max) / factors.decode
-            codes = kernels.cast(np.asarray(wanted, np.float32), scale, SCALE_ROUNDING[target.spec.rule or "rn"])
-            one = kernels.cast(np.ones(1, np.float32), scale, Rounding.RN)
-            codes = np.where(codes == 0, one, codes)
-            return BlockScales(codes, np.asarray(decode(codes, scale).astype(np.float32) * factors.decode))
+def _tensor(target: Target, amax: NDArray[np.float32]) -> TensorFactors:
+    t = np.asarray(amax / np.float32(target.bound) / element_max(target), np.float32)
+    t = np.where(amax == 0, ONE, t)
+    return TensorFactors(np.asarray(ONE / t), t, t)
 
 
-DIALECT = Quartet2()
+DIALECT = Dialect(
+    "quartet2",
+    Convention(
+        title="Quartet II's research kernels",
+        expression=("t = (A/F)/v, 1 if A = 0", "s = Q((a/v)/t), 1 where that is 0", "code = cast(x/(s·t))"),
+        zero_block="scale 1, codes ±0",
+        ties="away from zero",
+        power="any rule that the spec names",
+        source="IST-DASLab/Quartet-II 8776a90: quantizers/nvfp4_triton",
+        checked="equal dequantized values to the released quantizers on stored vectors; hypothesis against its formula",
+    ),
+    tensor=TensorRule("t = (A/F)/v, 1 if A = 0", _tensor),
+    scale=QUOTIENT,
+    factor=PRODUCT,
+    zero=ZeroBlock(scale=1.0),
+    element=ElementRule(nearest=Rounding.RNA),
+)

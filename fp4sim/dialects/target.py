@@ -32,6 +32,7 @@ class Target:
     ``shrink``: factor on x under power-of-two scales, undone by the tensor scale (3/4 for floor with ``+sr``).
     ``bound``: the block scale that the tensor's amax maps to.
     ``reach``: fl32(bound * element_max), which the tensor scale maps amax to. ``inverse``: fl32(1 / element_max).
+    ``dtype``: the tensor's own, for libraries that compute in it.
     """
 
     spec: Spec
@@ -40,6 +41,7 @@ class Target:
     bound: float
     reach: np.float32
     inverse: np.float32
+    dtype: str = "float32"
 
 
 @lru_cache(maxsize=256)

@@ -11,53 +11,24 @@ Without a tensor scale S_enc = S_dec = 1. Power-of-two scales follow :mod:`fp4si
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from fp4sim.dialects.base import Convention
+from fp4sim.dialects.dialect import Dialect
 
-import numpy as np
-
-from fp4sim.dialects import mx
-from fp4sim.dialects.base import SCALE_ROUNDING, BlockScales, DefaultPolicy, TensorFactors
-from fp4sim.dialects.target import FLT_MAX
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from fp4sim.dialects.target import Target
-    from fp4sim.kernels.interface import Kernels
-
-
-class TransformerEngine(DefaultPolicy):
-    """See the module's formulas."""
-
-    name = "te"
-
-    def tensor_factors(self, target: Target, amax: NDArray[np.float32]) -> TensorFactors:
-        """S_enc, S_dec and the stored decode multiplier fl(A / fl(F v)); 1 for an all-zero group."""
-        amax = np.asarray(amax, np.float32)
-        with np.errstate(all="ignore"):
-            encode = np.asarray(np.fmin(target.reach / amax, FLT_MAX), np.float32)
-            encode = np.where((amax == 0) | (encode == 0), np.float32(1), encode)
-            stored = np.where(amax == 0, np.float32(1), amax / target.reach)
-            return TensorFactors(encode, np.asarray(np.float32(1) / encode, np.float32), stored)
-
-    def given_factors(self, target: Target, stored: NDArray[np.float32]) -> TensorFactors:
-        """The caller's decode multiplier is S_dec, its reciprocal S_enc."""
-        stored = np.asarray(stored, np.float32)
-        with np.errstate(all="ignore"):
-            return TensorFactors(np.fmin(np.float32(1) / stored, FLT_MAX), stored, stored)
-
-    def block_scales(
-        self, target: Target, amax: NDArray[np.float32], factors: TensorFactors, kernels: Kernels
-    ) -> BlockScales:
-        """Scale codes and factors of blocks with maxima ``amax``."""
-        scale = target.spec.scale
-        assert scale is not None
-        if not scale.has_zero:
-            return mx.block_scales(target, amax, factors)
-        with np.errstate(all="ignore"):
-            multiplier = np.asarray(factors.encode * target.inverse)
-        rounding = SCALE_ROUNDING[target.spec.rule or "rn"]
-        return BlockScales(*kernels.te_scales(amax, multiplier, factors.decode, scale, rounding))
-
-
-DIALECT = TransformerEngine()
+DIALECT = Dialect(
+    "te",
+    Convention(
+        title="Transformer Engine's order of operations",
+        expression=(
+            "S = min((F·v)/A, FLT_MAX), 1 if A = 0",
+            "s = Q(min(a·(S·c), FLT_MAX))",
+            "code = cast(x·min(1/(s·(1/S)), FLT_MAX))",
+        ),
+        clamps="S, the wanted scale and the multiplier at FLT_MAX",
+        zero_block="scale 0, codes ±0; a block whose scale underflows keeps saturated codes under it",
+        power="any rule that the spec names; the library's own is rceil",
+        tensor_scale="multiplier, A/(F·v)",
+        source="TransformerEngine d0067d0: common/cast/nvfp4, pytorch/custom_recipes/reference_nvfp4.py",
+        checked="bit-equal to the library's reference quantizer on stored vectors (codes, scales; 1x16, 16x16, by row)",
+        notes=("four-over-six and the rotation of its gradients are steps: +4over6, +rht:16:te",),
+    ),
+)

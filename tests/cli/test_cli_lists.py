@@ -9,6 +9,7 @@ from rich.cells import cell_len
 
 from fp4sim.commands.describe_format import describe_format, list_formats
 from fp4sim.commands.explain_spec import DIALECT_WORDS, RULE_WORDS, STEP_WORDS, explain_spec
+from fp4sim.dialects import registry
 from fp4sim.floats import ELEMENTS, SCALES
 from fp4sim.grammar import parse
 from fp4sim.io.generators import GENERATORS
@@ -87,12 +88,24 @@ def test_explain_spec(run_json, text):
     assert all(meaning for _, meaning in row["parts"])
 
 
-def test_explain_says_what_is_not_there(run):
-    assert explain_spec(parse("nvfp4+rht")).unavailable
-    result = run("spec", "nvfp4+rht", "mxfp4,bf16")
+def test_explain_says_what_is_not_there(run, monkeypatch):
+    monkeypatch.delitem(registry._MODULES, "quartet2")
+    assert "not in this version" in explain_spec(parse("nvfp4@quartet2")).unavailable
+    result = run("spec", "nvfp4@quartet2", "mxfp4,bf16")
     assert result.exit_code == 0
-    assert "Not computed" in result.stdout
+    assert result.stdout.count("Not computed") == 1
     assert result.stdout.count("canonical") == 3
+
+
+@pytest.mark.parametrize("text", ["nvfp4+quest", "nvfp4+mxplus", "mxfp4+mseden", "nvfp4+rht:24"])
+def test_explain_says_what_has_no_meaning(run, text):
+    assert text in explain_spec(parse(text)).unavailable
+    assert "Not computed" in run("spec", text).stdout
+
+
+@pytest.mark.parametrize("name", [row.name for row in DIALECT_ROWS.values() if row.available])
+def test_every_dialect_that_computes_has_words(name):
+    assert name in DIALECT_WORDS
 
 
 def test_sources(run, run_json):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import fp4sim
 from fp4sim.commands.pack import load_packed
+from fp4sim.dialects import registry
 from fp4sim.errors import UnreadableError
 from fp4sim.io.writer import write_safetensors
 
@@ -59,7 +60,7 @@ def test_heads_that_are_no_object(tmp_path, text):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        *(("spec", value) for value in [*WRONG, "mxfp4", "nvfp4+rht", "nvfp4@torchao", "e2m1/32@e4m3"]),
+        *(("spec", value) for value in [*WRONG, "mxfp4", "nvfp4+rht", "nvfp4+rht:16", "nvfp4+quest", "e2m1/32@e4m3"]),
         *(("shape", value) for value in [*WRONG, *SHAPES]),
         *(("dtype", value) for value in [*WRONG, "int64", "float31"]),
         *(("axis", value) for value in WRONG if value != 1),
@@ -70,6 +71,12 @@ def test_heads_that_are_no_object(tmp_path, text):
 )
 def test_wrong_entries(tmp_path, key, value):
     refused(write(tmp_path / "q.safetensors", {**HEAD, "tensors": {"x": {**ENTRY, key: value}}}))
+
+
+def test_a_dialect_of_another_version(tmp_path, monkeypatch):
+    monkeypatch.delitem(registry._MODULES, "quartet2")
+    entry = {**ENTRY, "spec": "nvfp4@quartet2"}
+    assert "not in this version" in refused(write(tmp_path / "q.safetensors", {**HEAD, "tensors": {"x": entry}}))
 
 
 @pytest.mark.parametrize("key", ["spec", "shape", "dtype", "axis"])
