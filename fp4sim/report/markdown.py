@@ -22,7 +22,7 @@ from fp4sim.report.model import METRICS, UNNAMED
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fp4sim.report.model import CompareResult, Metrics
+    from fp4sim.report.model import CompareResult, Metrics, Skipped
 
 _NAME_LIMIT = 120
 _SKIPPED_SHOWN = 20
@@ -36,7 +36,7 @@ def compare_markdown(result: CompareResult, metrics: Sequence[str] | None = None
         _totals(result, metrics or TOTAL_METRICS),
         "relMSE = Σ(x̂−x)²/Σx². Totals are ratios of sums over all elements; medians are over tensors. Best in bold.",
         _tensors(result, metrics or TENSOR_METRICS),
-        _skipped(result),
+        skipped_list(result.skipped),
         _legend(result),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -50,8 +50,13 @@ def code(text: str) -> str:
     return "<code>" + "".join(c if c.isalnum() or c in " ._/-" else f"&#{ord(c)};" for c in safe) + "</code>"
 
 
-def _table(head: Sequence[str], left: int, rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first ``left`` columns are text and the others numbers."""
+def escaped(text: str) -> str:
+    """Prose that may hold text from outside: what Markdown could take for markup as HTML entities."""
+    return "".join(f"&#{ord(c)};" if c in "<>&`*_[]@#~!|\\" else c for c in text)
+
+
+def table(head: Sequence[str], left: int, rows: Sequence[Sequence[str]]) -> str:
+    """A GitHub table whose first ``left`` columns are text and the others numbers."""
     rule = [":---"] * left + ["---:"] * (len(head) - left)
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *rows))
 
@@ -74,7 +79,7 @@ def _totals(result: CompareResult, metrics: Sequence[str]) -> str:
         rows.append([code(info.short), f"{info.bits_per_element:g}", *texts])
         if len(result.tensors) > 1:
             rows.append(["median", "", *(number_text(name, result.median(i, name)) for name in metrics)])
-    return _table(["Format", "bits/elem", *_heads(metrics)], 1, rows)
+    return table(["Format", "bits/elem", *_heads(metrics)], 1, rows)
 
 
 def _tensors(result: CompareResult, metrics: Sequence[str]) -> str:
@@ -83,17 +88,18 @@ def _tensors(result: CompareResult, metrics: Sequence[str]) -> str:
         facts = [code(result.label(tensor)), shape_text(tensor.shape), tensor.dtype]
         for info, texts in zip(result.formats, _numbers(tensor.results, metrics), strict=True):
             rows.append([*facts, code(info.short), *texts])
-    return _table(["Tensor", "Shape", "dtype", "Format", *_heads(metrics)], 4, rows)
+    return table(["Tensor", "Shape", "dtype", "Format", *_heads(metrics)], 4, rows)
 
 
-def _skipped(result: CompareResult) -> str:
-    if not result.skipped:
+def skipped_list(skipped: Sequence[Skipped]) -> str:
+    """What was left out, the first of it one by one."""
+    if not skipped:
         return ""
-    lines = [f"- {code(one.name or UNNAMED)}: {safe_name(one.reason)}" for one in result.skipped[:_SKIPPED_SHOWN]]
-    more = len(result.skipped) - len(lines)
+    lines = [f"- {code(one.name or UNNAMED)}: {safe_name(one.reason)}" for one in skipped[:_SKIPPED_SHOWN]]
+    more = len(skipped) - len(lines)
     if more:
         lines.append(f"- and {more:,} more")
-    return f"Skipped {count_of(len(result.skipped), 'tensor')}:\n\n" + "\n".join(lines)
+    return f"Skipped {count_of(len(skipped), 'tensor')}:\n\n" + "\n".join(lines)
 
 
 def _legend(result: CompareResult) -> str:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from fp4sim.report.model import CompareResult
+    from fp4sim.report.model import CompareResult, Skipped
 
 _CAPTION = "e = x̂−x; relMSE = Σe²/Σx²; max |e|/block amax"
 _NAME_LIMIT = 400  # beyond any terminal; keeps a 10 kB name from being measured character by character
@@ -62,7 +62,7 @@ def print_compare(console: Console, result: CompareResult, view: View | None = N
         for table in detail_tables(result, console.width, view.top):
             console.print()
             console.print(table)
-    _print_skipped(console, result)
+    print_skipped(console, result.skipped)
     _print_legend(console, result)
 
 
@@ -147,15 +147,15 @@ def _print_dropped(console: Console, dropped: Sequence[str]) -> None:
         console.print(Text(f"No room for: {', '.join(dropped)} (choose with --metrics)", style="dim"))
 
 
-def _print_skipped(console: Console, result: CompareResult) -> None:
-    """One line a reason, with the first names."""
-    if not result.skipped:
+def print_skipped(console: Console, skipped: Sequence[Skipped]) -> None:
+    """What was left out: one line a reason, with the first names."""
+    if not skipped:
         return
     names: dict[str, list[str]] = {}
-    for one in result.skipped:
+    for one in skipped:
         names.setdefault(safe_name(one.reason, _NAME_LIMIT), []).append(one.name)
     console.print()
-    console.print(Text(f"Skipped {count_of(len(result.skipped), 'tensor')}:"))
+    console.print(Text(f"Skipped {count_of(len(skipped), 'tensor')}:"))
     for reason, group in list(names.items())[:_SKIPPED_SHOWN]:
         some = ", ".join(tensor_name(name, 60) for name in group[:_SKIPPED_SHOWN])
         line = Text(f"  {reason} ({len(group):,}): {some}{', …' if len(group) > _SKIPPED_SHOWN else ''}", style="dim")

@@ -1,0 +1,172 @@
+"""The result of ``verify``: plain frozen records that stand on nothing. Shares of mismatches are counts, never rates."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+VERIFY_SCHEMA = "fp4sim.verify/1"
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many of ``total`` compared items differ."""
+
+    wrong: int
+    total: int
+
+    def __add__(self, other: Count) -> Count:
+        return Count(self.wrong + other.wrong, self.total + other.total)
+
+
+@dataclass(frozen=True)
+class Closeness:
+    """torch.testing's three figures of the decoded values. None: nothing to take them of, or not finite."""
+
+    mismatched: int
+    elements: int
+    absolute: float | None
+    absolute_at: tuple[int, ...] | None
+    relative: float | None
+    relative_at: tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class WorstBlock:
+    """A block with many differing codes: its first element's index, amax, and scale codes."""
+
+    index: tuple[int, ...]
+    codes_wrong: int
+    amax: float | None
+    scale_expected: int | None
+    scale_found: int | None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """An explanation. ``cause``: a stable name such as ``scale.truncated`` or ``unknown``; ``part``: what it explains.
+
+    ``explained`` of ``mismatches`` items are reproduced exactly by it; ``also``: other causes that reproduce as many.
+    """
+
+    cause: str
+    part: str
+    sentence: str
+    explained: int
+    mismatches: int
+    also: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A dialect tried by ``--identify``: what would differ if the kernel followed it. ``counts`` by part."""
+
+    spec: str
+    counts: dict[str, Count]
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing differs."""
+        return all(count.wrong == 0 for count in self.counts.values())
+
+    @property
+    def rate(self) -> tuple[float, int]:
+        """What candidates are ranked by: the share of differing codes and scales, then whether tensor scales differ."""
+        parts = [count for part, count in self.counts.items() if part != "tensor_scale"]
+        share = sum(count.wrong / count.total for count in parts if count.total)
+        return share, sum(count.wrong for part, count in self.counts.items() if part == "tensor_scale")
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Something a stochastic kernel must not do, or does otherwise than told. ``failed``: it makes the case fail."""
+
+    name: str
+    sentence: str
+    failed: bool = True
+
+
+@dataclass(frozen=True)
+class StochasticResult:
+    """What the draws of a stochastic kernel show. ``p_value`` of the frequencies; ``bits``: numbers of bits that fit."""
+
+    draws: int
+    tested: int
+    p_value: float | None
+    bits: tuple[int, ...]
+    range_matched: bool | None
+    alarms: tuple[Alarm, ...] = ()
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """One case. ``counts`` by part: codes, scales, tensor_scale, dequantized, padding (only what was dumped).
+
+    ``scale_deltas``: how many scale codes differ by so many steps; ``code_causes``: differing codes by cause.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    counts: dict[str, Count]
+    close: Closeness
+    scale_deltas: dict[str, int] = field(default_factory=dict)
+    code_causes: dict[str, int] = field(default_factory=dict)
+    worst: tuple[WorstBlock, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    stochastic: StochasticResult | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether every compared bit is right and no alarm says otherwise."""
+        alarmed = self.stochastic is not None and any(alarm.failed for alarm in self.stochastic.alarms)
+        return not alarmed and all(count.wrong == 0 for count in self.counts.values())
+
+
+@dataclass(frozen=True)
+class VerifyResult:
+    """What ``verify`` found. ``to_dict`` is its JSON; as text it is the terminal's report."""
+
+    spec: str
+    short: str
+    source: str
+    cases: tuple[CaseResult, ...]
+    repro: str
+    settings: dict[str, Any]
+    version: str
+    bits_version: int
+    ignored: tuple[str, ...] = ()
+    schema: str = VERIFY_SCHEMA
+
+    @property
+    def ok(self) -> bool:
+        """Whether every case is."""
+        return all(case.ok for case in self.cases)
+
+    @property
+    def totals(self) -> dict[str, Count]:
+        """Counts over all cases by part."""
+        totals: dict[str, Count] = {}
+        for case in self.cases:
+            for part, count in case.counts.items():
+                totals[part] = totals.get(part, Count(0, 0)) + count
+        return totals
+
+    def to_dict(self) -> dict[str, Any]:
+        """Strict-JSON data."""
+        head = {"schema": self.schema, "BITS_VERSION": self.bits_version, "version": self.version, "ok": self.ok}
+        body = asdict(self)
+        del body["schema"], body["bits_version"], body["version"]
+        for case, data in zip(self.cases, body["cases"], strict=True):
+            data["ok"] = case.ok
+        return {**head, **body}
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __str__(self) -> str:
+        from fp4sim.report.verify_text import verify_text
+
+        return verify_text(self)
