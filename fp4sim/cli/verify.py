@@ -1,0 +1,139 @@
+"""``fp4sim verify``: is a kernel's output right, bit for bit, and if not, why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fp4sim.cli.golden_output import Junit
+from fp4sim.cli.mutations import Atol, Cosine, MinScore, Rtol
+from fp4sim.cli.options import Axis, Json, Seed, Threads
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from fp4sim.report.verify_model import VerifyResult
+
+
+def verify(
+    spec: Annotated[
+        str, typer.Option("--spec", "-s", metavar="SPEC", help="What it should compute, e.g. nvfp4@torchao.")
+    ],
+    dump: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="DUMP",
+            help="What a kernel read and wrote: .safetensors, .npz, a folder of .npy files, or a JSON manifest of .bin files.",
+        ),
+    ] = None,
+    identify: Annotated[bool, typer.Option("--identify", help="Also try every dialect, the best first.")] = False,
+    axis: Axis = -1,
+    scale_layout: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Layout of the block scales: auto (by their size), linear, 128x4 or 8x4."),
+    ] = "auto",
+    padding: Annotated[str, typer.Option(metavar="RULE", help="What padding bytes must be: zero, or any.")] = "zero",
+    seed: Seed = 0,
+    threads: Threads = None,
+    json: Json = False,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the report as Markdown.")] = None,
+    output: Annotated[
+        list[Path] | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Also write .json or .md (by suffix); repeatable."),
+    ] = None,
+    junit: Junit = None,
+    mutations: Annotated[
+        bool,
+        typer.Option(
+            "--mutations", help="Test a tolerance instead: which faulty kernels pass it? DUMP gives its input."
+        ),
+    ] = False,
+    atol: Atol = None,
+    rtol: Rtol = None,
+    cosine: Cosine = None,
+    min_score: MinScore = None,
+) -> None:
+    """Compare a kernel's dump with fp4sim's own quantization, bit for bit, and explain what differs.
+
+    A dump names its arrays [CASE.]x, and any of codes, block_scale, tensor_scale (a multiplier) or global_scale (a divisor)
+    and dequantized; codes.0, codes.1 … are draws of a stochastic kernel.
+    """
+    from fp4sim.cli.verify_output import check_files, check_junit, write_files, write_junit
+    from fp4sim.errors import ExitCode, UsageError
+    from fp4sim.grammar import parse
+    from fp4sim.report.github import tell_github
+    from fp4sim.verifying.check import Options, verify_dump
+    from fp4sim.verifying.dump import read_dump
+
+    if mutations:
+        _test_tolerance(dump, spec, (atol, rtol, cosine, min_score), axis, seed, output or (), as_json=json)
+        return
+    if any(value is not None for value in (atol, rtol, cosine, min_score)):
+        raise UsageError("--atol, --rtol, --cosine and --min-score go with --mutations: verify compares bits")
+    if dump is None:
+        raise UsageError("no DUMP: name the file or folder that holds what a kernel read and wrote")
+    wanted = parse(spec)
+    options = Options(axis, scale_layout, padding, seed, identify=identify, threads=threads)
+    options.check()
+    check_files(output or (), markdown, dump)
+    check_junit(junit, dump)
+    result = verify_dump(read_dump(dump), wanted, options)
+    write_files(result, output or (), markdown)
+    write_junit(result, junit)
+    _show(result, as_json=json)
+    tell_github([result])
+    if not result.ok:
+        raise typer.Exit(ExitCode.MISMATCH)
+
+
+def _test_tolerance(
+    dump: str | None,
+    spec: str,
+    bounds: tuple[float | None, float | None, float | None, float | None],
+    axis: int,
+    seed: int,
+    output: Sequence[Path],
+    *,
+    as_json: bool,
+) -> None:
+    """``--mutations``: as ``fp4sim mutations`` does, on the dump's first input."""
+    from fp4sim.cli.compare_output import check_outputs
+    from fp4sim.cli.mutations import SUFFIXES, run_mutations
+    from fp4sim.testing.tolerance import Tolerance
+    from fp4sim.verifying.dump import read_dump
+
+    atol, rtol, cosine, min_score = bounds
+    check_outputs(output, () if dump is None else (dump,), SUFFIXES)
+    check = Tolerance(atol, rtol, cosine=cosine)
+    x = None if dump is None else read_dump(dump).cases[0].x
+    run_mutations(check, spec, x, "dequantized", min_score, axis=axis, seed=seed, output=output, as_json=as_json)
+
+
+def _show(result: VerifyResult, *, as_json: bool) -> None:
+    from fp4sim.cli.console import emit, emit_rich
+
+    if as_json:
+        from fp4sim.report.json_text import strict_json
+
+        emit(strict_json(result.to_dict()))
+        return
+    from rich.text import Text
+
+    from fp4sim.report.verify_text import verify_text
+
+    def draw(console: Console) -> None:
+        for line in verify_text(result, console.width).splitlines():
+            style = (
+                "bold red"
+                if line.startswith(("FAILED", "CAUSE", "ALARM"))
+                else "bold green"
+                if line.startswith("OK")
+                else ""
+            )
+            console.print(Text(line, style=style), soft_wrap=True)
+
+    emit_rich(draw)

@@ -1,0 +1,194 @@
+"""Holds a kernel's dump against fp4sim's own quantization, bit for bit, and explains what differs."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fp4sim.errors import NothingComparedError, UnreadableError, UsageError
+from fp4sim.fpmode import ieee_mode
+from fp4sim.layouts import LAYOUTS
+from fp4sim.parallel import thread_count
+from fp4sim.report.verify_model import CaseResult, Count, VerifyResult
+from fp4sim.rounding import Rounding
+from fp4sim.verifying import differences
+from fp4sim.verifying.buffers import Output, output_of
+from fp4sim.verifying.closeness import closeness, decoded_values, dtype_name
+from fp4sim.verifying.expected import Expected, expect
+from fp4sim.verifying.explain.hypothesis import unequal
+from fp4sim.verifying.explain.scene import Scene
+from fp4sim.verifying.identify import identify, rates
+from fp4sim.verifying.stochastic import judge_draws
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fp4sim.spec import Spec
+    from fp4sim.verifying.dump import Case, Dump
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to compare. ``layout``: of the block scales, ``auto``: by their size. ``padding``: must it be ``zero``, or
+    is it ``any``. ``explain``: look for causes. ``identify``: try every dialect.
+    """
+
+    axis: int = -1
+    layout: str = "auto"
+    padding: str = "zero"
+    seed: int = 0
+    explain: bool = True
+    identify: bool = False
+    threads: int | None = None
+
+    def check(self) -> None:
+        """Raise UsageError for values that there are not."""
+        if self.layout not in ("auto", *LAYOUTS):
+            raise UsageError(f"scale layout {self.layout!r}: auto, {', '.join(LAYOUTS)}")
+        if self.padding not in ("zero", "any"):
+            raise UsageError(f"padding {self.padding!r}: zero or any")
+
+
+def verify_dump(dump: Dump, spec: Spec, options: Options = Options()) -> VerifyResult:
+    """Compare every case of a dump.
+
+    Raises UnreadableError for arrays that do not fit, NothingComparedError where no case has an output.
+    """
+    from fp4sim import BITS_VERSION, __version__
+
+    options.check()
+    cases = [verify_case(case, spec, options) for case in dump.cases]
+    if not any(count.total for case in cases for count in case.counts.values()):
+        alone = " but the values of stochastic codes; dump the codes" if spec.rounding is Rounding.SR else ""
+        raise NothingComparedError(f"nothing was compared: the dump holds no output of a kernel{alone}")
+    settings = {"axis": options.axis, "scale_layout": options.layout, "padding": options.padding, "seed": options.seed}
+    return VerifyResult(
+        str(spec),
+        spec.short,
+        dump.path,
+        tuple(cases),
+        repro_of(dump.path, spec, options),
+        settings,
+        __version__,
+        BITS_VERSION,
+        dump.ignored,
+    )
+
+
+@ieee_mode()
+@np.errstate(all="ignore")
+def verify_case(case: Case, spec: Spec, options: Options) -> CaseResult:
+    """Compare one case."""
+    given = _given(case, spec)
+
+    def requantize(other: Spec, tensor_scale: NDArray[np.float32] | None, axis: int | None) -> Expected:
+        given_to = tensor_scale if tensor_scale is not None else given if other.tensor_scale.mode == "given" else None
+        where = options.axis if axis is None else axis
+        return expect(
+            case.x, other, axis=where, given=given_to, seed=options.seed, name=case.name, threads=options.threads
+        )
+
+    expected = requantize(spec, None, None)
+    output = output_of(case, spec, expected.geometry, options.layout)
+    scene = Scene.of(expected, output, requantize, thread_count(options.threads))
+    stochastic = judge_draws(scene) if spec.rounding is Rounding.SR and output.draws else None
+    counts = _counts(scene, options)
+    if stochastic is not None:
+        counts["codes"] = stochastic[1]
+    result = CaseResult(
+        case.name,
+        tuple(case.x.shape),
+        case.x.dtype.name,
+        counts,
+        closeness(expected, output, scene.threads),
+        stochastic=None if stochastic is None else stochastic[0],
+        notes=tuple(_notes(output, counts, options)),
+    )
+    if not result.ok:
+        result = _explained(result, scene, options, stochastic is not None)
+    if options.identify:
+        found = identify(spec, output, lambda other: rates(requantize(other, None, None), output))
+        result = replace(result, candidates=found)
+    return result
+
+
+def _given(case: Case, spec: Spec) -> NDArray[np.float32] | None:
+    """The dumped tensor scale as the caller's, for ``ts:given``. Raises UnreadableError for one that is none."""
+    if spec.tensor_scale.mode != "given":
+        return None
+    if case.tensor_scale is None:
+        raise UnreadableError(f"{case.label}: {spec.short} takes the tensor scale from the dump, which has none")
+    with np.errstate(all="ignore"):
+        given = np.asarray(case.tensor_scale, np.float32)
+        given = np.float32(1) / given if case.divides else given
+    if not (np.isfinite(given).all() and (given > 0).all()):
+        raise UnreadableError(f"{case.label}: its tensor scale is not positive and finite")
+    return np.asarray(given.reshape(()) if given.size == 1 else given.reshape(-1), np.float32)
+
+
+def _counts(scene: Scene, options: Options) -> dict[str, Count]:
+    """Differing bits by part."""
+    expected, output = scene.expected, scene.output
+    counts: dict[str, Count] = {}
+    if output.codes is not None:
+        counts["codes"] = Count(int(np.count_nonzero(scene.bad_codes)), output.codes.size)
+    counts |= rates(expected, replace(output, codes=None))
+    if expected.spec.tensor_scale.mode == "given":
+        counts.pop("tensor_scale", None)  # an input, not an output
+    stochastic = expected.spec.rounding is Rounding.SR
+    if output.values is not None and (output.codes is not None or not stochastic):
+        if stochastic:  # fp4sim's own draw is another one: the values must be those of the kernel's codes
+            want = decoded_values(expected, replace(output, values=None), dtype_name(output.values))
+        else:
+            want = np.moveaxis(expected.packed.dequantize(dtype_name(output.values)), expected.geometry.axis, -1)
+        wrong = unequal(want.reshape(output.values.shape), output.values)
+        counts["dequantized"] = Count(int(np.count_nonzero(wrong)), wrong.size)
+    if output.padding.total:
+        counts["padding"] = Count(output.padding.nonzero if options.padding == "zero" else 0, output.padding.total)
+    return counts
+
+
+def _notes(output: Output, counts: dict[str, Count], options: Options) -> list[str]:
+    notes = []
+    if output.scales is not None and output.layout != "linear":
+        notes.append(f"scales were read as {output.layout}" + (", by their size" if options.layout == "auto" else ""))
+    if output.padding.nonzero and options.padding == "any":
+        notes.append(f"{output.padding.nonzero:,} padding bytes are not zero, which --padding any allows")
+    return notes
+
+
+def _explained(result: CaseResult, scene: Scene, options: Options, stochastic: bool) -> CaseResult:
+    """The result with what is behind its mismatches."""
+    from fp4sim.report.verify_model import Finding
+    from fp4sim.verifying.explain import stochastic_layout
+    from fp4sim.verifying.explain.tree import explain
+
+    expected, output = scene.expected, scene.output
+    deltas = {} if output.scales is None else differences.scale_deltas(expected.scales, output.scales)
+    wrong = np.zeros(expected.x.shape, np.bool_) if stochastic else scene.bad_codes
+    causes = differences.code_causes(scene.evidence, wrong) if wrong.any() else {}
+    findings: tuple[Finding, ...] = ()
+    if options.explain:
+        seen = replace(scene, codes=None, values=None) if stochastic else scene
+        findings = explain(seen)
+        if stochastic and result.counts["codes"].wrong:
+            findings += (stochastic_layout.explain(scene, result.counts["codes"].wrong),)
+        padding = result.counts.get("padding", Count(0, 0))
+        if padding.wrong:
+            sentence = f"{padding.wrong:,} of {padding.total:,} padding bytes are not zero: the padding is stale"
+            findings += (Finding("layout.stale_padding", "padding", sentence, padding.wrong, padding.wrong),)
+    worst = differences.worst_blocks(expected, output, wrong)
+    return replace(result, scale_deltas=deltas, code_causes=causes, worst=worst, findings=findings)
+
+
+def repro_of(path: str, spec: Spec, options: Options) -> str:
+    """The command line that repeats a comparison."""
+    words = ["fp4sim", "verify", path or "DUMP", "--spec", spec.short]
+    words += ["--axis", str(options.axis)] if options.axis != -1 else []
+    words += ["--scale-layout", options.layout] if options.layout != "auto" else []
+    words += ["--padding", options.padding] if options.padding != "zero" else []
+    words += ["--seed", str(options.seed)] if options.seed else []
+    return " ".join(word if word == "DUMP" else shlex.quote(word) for word in words)

@@ -1,0 +1,43 @@
+"""Stochastic codes in the wrong place: the layout under which each of them is a neighbour of its value."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fp4sim.report.verify_model import Finding
+from fp4sim.verifying.blocks import to_blocks
+from fp4sim.verifying.explain.judge import MOST
+from fp4sim.verifying.explain.layout_codes import rearrangements
+from fp4sim.verifying.explain.sentence import sentence_of
+from fp4sim.verifying.fractions import neighbours
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fp4sim.verifying.explain.scene import Scene
+
+
+def explain(scene: Scene, count: int) -> Finding:
+    """Why ``count`` codes are no neighbours of their values: a layout, or unknown."""
+    geometry, codes = scene.expected.geometry, scene.codes
+    assert codes is not None
+    width = geometry.block.cols if geometry.block.kind == "tile" else 0
+    for choice in rearrangements(geometry.rows, geometry.length, width):
+        moved = to_blocks(np.ascontiguousarray(choice.undo(codes)), geometry)
+        left = int(np.count_nonzero(strangers(scene, moved)))
+        if left <= (1 - MOST) * count:
+            sentence = sentence_of("codes", count - left, count, choice.sentence)
+            return Finding(choice.cause, "codes", sentence, count - left, count)
+    return Finding("unknown", "codes", sentence_of("codes", 0, count, "no neighbours of their values"), 0, count)
+
+
+def strangers(scene: Scene, codes: NDArray[np.unsignedinteger]) -> NDArray[np.bool_]:
+    """Where codes (blocks, elements) are neither of the two next to their value, or have the other sign."""
+    fmt, scaled = scene.expected.spec.element, scene.evidence.scaled
+    low, fraction, _ = neighbours(scaled, fmt)
+    magnitude = codes & codes.dtype.type(fmt.sign_mask - 1)
+    fits = (magnitude == low) | ((magnitude == low + 1) & (fraction > 0))
+    same_sign = (codes >= fmt.sign_mask) == np.signbit(scaled)
+    return np.asarray(~(fits & (same_sign | np.isnan(scaled))))
