@@ -86,7 +86,8 @@ def compare(
 ) -> None:
     """Compare 4-bit formats by the error that they cause in tensors.
 
-    Every float tensor with at least 2 axes is quantized and measured under every format; nothing is written back.
+    Every float tensor with at least 2 axes is quantized and measured under every format; nothing is written back. The
+    weights of quantized checkpoints (see inspect) are compared as the values that they dequantize to.
     """
     from fp4sim.cli.compare_output import check_outputs, metric_name, metric_names, show, write_outputs
     from fp4sim.cli.threshold import Threshold, failures
@@ -120,12 +121,13 @@ def _run(
     exclude: Sequence[str],
     dtype: str | None,
 ) -> CompareResult:
+    from fp4sim.checkpoints.checkpoint import open_tensors
     from fp4sim.cli.progress import progress_bar
     from fp4sim.commands.compare import compare_sources, skip_reason
-    from fp4sim.io.source import open_source, select
+    from fp4sim.io.source import select
 
     with ExitStack() as stack:
-        opened = [stack.enter_context(open_source(name, dtype=dtype)) for name in names]
+        opened = [stack.enter_context(open_tensors(name, dtype=dtype)) for name in names]
         chosen = [(source, select(source.tensors(), include, exclude)) for source in opened]
         work = sum(tensor.info.size for _, tensors in chosen for tensor in tensors if not skip_reason(tensor))
         with progress_bar(work * len(specs)) as progress:

@@ -38,15 +38,15 @@ def metric_names(text: str | None) -> tuple[str, ...]:
     return names
 
 
-def check_outputs(paths: Sequence[Path], sources: Sequence[str]) -> None:
+def check_outputs(paths: Sequence[Path], sources: Sequence[str], suffixes: Sequence[str] = SUFFIXES) -> None:
     """Refuse what could not be written in the end, before the work starts. Raises UsageError."""
     for path in paths:
-        if path.suffix.lower() not in SUFFIXES:
-            raise UsageError(f"cannot write {shown(str(path))}: the suffix is one of {' '.join(SUFFIXES)}")
+        if path.suffix.lower() not in suffixes:
+            raise UsageError(f"cannot write {shown(str(path))}: the suffix is one of {' '.join(suffixes)}")
         if not path.parent.is_dir():
             raise UsageError(f"cannot write {shown(str(path))}: the folder does not exist; create it first")
         if any(os.path.exists(source) and path.exists() and os.path.samefile(source, path) for source in sources):
-            raise UsageError(f"cannot write {shown(str(path))}: it is a source of this comparison")
+            raise UsageError(f"cannot write {shown(str(path))}: it is one of the sources")
 
 
 def write_outputs(result: CompareResult, paths: Sequence[Path]) -> None:
