@@ -174,6 +174,6 @@ def nonfinite_error(
     rounded = " once float64 is rounded to float32" if info.dtype == "float64" else ""
     otherwise = "" if spreads else " or 'propagate' (the dialect's bits)"
     return UnreadableError(
-        f"{who} holds {value} at [{place}]{rounded}: clean the data, or choose nonfinite='ignore'"
-        f" (dropped and counted){otherwise}"
+        f"{who} holds {value} at [{place}]{rounded}: clean the data, or, where there is the option, choose"
+        f" nonfinite='ignore' (dropped and counted){otherwise}"
     )

@@ -126,10 +126,11 @@ class Spec:
 
     @property
     def bits_per_element(self) -> float:
-        """Storage: element bits plus the block scale's share (the tensor scale's share is not counted)."""
+        """Storage: element bits plus the block's share; not counted: the tensor scale, OCC's residual (it depends on data)."""
         if self.scale is None or self.block.kind != "tile":
             return float(self.element.bits)
-        return self.element.bits + self.scale.bits_stored / (self.block.rows * self.block.cols)
+        index = 8 if self.has("mxplus") else 0  # where the block's maximum is
+        return self.element.bits + (self.scale.bits_stored + index) / (self.block.rows * self.block.cols)
 
 
 def scale_name(scale: FloatFormat) -> str:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fp4sim.commands.bias import BiasSettings, bias_tensor, draw_statistics
+from fp4sim.commands.bias import BiasSettings, bias_tensor, draw_statistics, sampled
+from fp4sim.errors import UsageError
 from fp4sim.grammar import parse
 from fp4sim.io.source import ArrayTensor
 from fp4sim.kernels.reference.kernels import ReferenceKernels
@@ -84,3 +85,27 @@ def test_threads_and_backends_draw_alike(spec: str) -> None:
     for other in runs[1:]:
         np.testing.assert_array_equal(other.gram, runs[0].gram)
         np.testing.assert_array_equal(other.square, runs[0].square)
+
+
+def test_an_estimator_without_randomness_is_drawn_once() -> None:
+    found = bias("nvfp4+h:32", gaussian(16, 128), 64)
+    assert found.draws == 1
+    assert [point.draws for point in found.curve] == [1, 4, 16, 64]
+    assert len({point.error for point in found.curve}) == 1
+    assert found.verdict == "biased"
+
+
+@pytest.mark.parametrize(("shape", "sample"), [((4, 8192), (4, 1536)), ((64, 512), (16, 512)), ((2, 700), (2, 700))])
+def test_large_tensors_are_sampled_by_bands_and_long_rows_by_columns(
+    shape: tuple[int, int], sample: tuple[int, int]
+) -> None:
+    tensor = gaussian(*shape)
+    taken, note = sampled(tensor, BiasSettings(elements=8192 if shape[0] > 2 else 1000))
+    assert taken.info.shape == sample
+    assert bool(note) == (shape != sample)
+    np.testing.assert_array_equal(taken.read_all(), tensor.read_all()[: sample[0], : sample[1]])
+
+
+def test_more_draws_than_can_be_kept_are_refused() -> None:
+    with pytest.raises(UsageError, match="at most 16,777,216"):
+        BiasSettings(draws=1 << 40)

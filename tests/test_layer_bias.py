@@ -16,6 +16,7 @@ from fp4sim.io.synthetic_layer import synthetic_layer
 from fp4sim.recipes.gradients import LayerDraws
 from fp4sim.recipes.model import GEMMS
 from fp4sim.recipes.registry import recipe
+from fp4sim.report.layer_files import layer_markdown
 from fp4sim.report.layer_model import EXACT, QUANTIZED_FORWARD
 from tests.layer_cases import INPUTS, OUTPUTS, PLAIN, arrays, draws_of, row
 
@@ -177,6 +178,20 @@ def test_all_zero_gradients_are_undefined_and_not_an_error() -> None:
     result = layer_bias(x, w, np.zeros_like(dy), ["quartet2"], LayerSettings(2))
     assert row(result, "dX").bias.mse is None
     assert "all zero" in row(result, "dX").bias.undefined["mse"]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("draws", [4, 64])
+def test_products_that_overflow_have_no_verdict_and_warn_of_nothing(draws: int) -> None:
+    x, w, dy = arrays()
+    result = layer_bias(x * np.float32(1e30), w * np.float32(1e30), dy, ["nvidia"], LayerSettings(draws))
+    assert "not finite" in row(result, "Y").bias.undefined["mse"]
+    assert row(result, "dX").bias.mse is not None
+
+
+def test_a_result_prints_as_its_table() -> None:
+    result = layer_bias(*arrays(), ["nvidia"], LayerSettings(2))
+    assert str(result) == layer_markdown(result) == result._repr_markdown_()
 
 
 def test_the_synthetic_layer_is_what_it_says() -> None:

@@ -105,7 +105,8 @@ def bias(
         from fp4sim.cli.bias_layer import refuse_tensor_options, run_layer
         from fp4sim.commands.layer import LayerSettings
 
-        refuse_tensor_options(sources, estimators, [*(include or ()), *(exclude or ())], curve)
+        sampling = axis != -1 or elements != 1 << 20
+        refuse_tensor_options(sources, estimators, [*(include or ()), *(exclude or ())], curve, sampling)
         result = run_layer(recipe or (), layer, dtype, LayerSettings(draws, seed, margin, threads))
     else:
         from fp4sim.commands.bias import BiasSettings

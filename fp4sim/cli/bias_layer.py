@@ -20,10 +20,20 @@ _SIZE = 256  # tokens, inputs and outputs of the synthetic layer
 
 
 def refuse_tensor_options(
-    sources: Sequence[str] | None, estimators: Sequence[str] | None, globs: Sequence[str], curve: Path | None
+    sources: Sequence[str] | None,
+    estimators: Sequence[str] | None,
+    globs: Sequence[str],
+    curve: Path | None,
+    sampling: bool,
 ) -> None:
     """Raise UsageError for what has no meaning beside --recipe and --layer."""
-    given = {"SOURCE": sources, "--estimators": estimators, "--include or --exclude": globs, "--curve": curve}
+    given = {
+        "SOURCE": sources,
+        "--estimators": estimators,
+        "--include or --exclude": globs,
+        "--curve": curve,
+        "--axis or --elements": sampling,
+    }
     for name, value in given.items():
         if value:
             raise UsageError(
@@ -42,7 +52,7 @@ def run_layer(
 
     recipes = list(dict.fromkeys(part.strip() for name in names for part in name.split(",") if part.strip()))
     if not recipes:
-        raise UsageError("--layer needs --recipe: name one or more, e.g. --recipe quartet2,nvidia")
+        raise UsageError("--layer needs --recipe, and that a name: one or more, e.g. --recipe quartet2,nvidia")
     with ExitStack() as stack:
         tensors: list[Tensor]
         if files is None:

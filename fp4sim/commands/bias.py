@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import fp4sim
-from fp4sim.commands.bias_rows import bias_of
+from fp4sim.commands.bias_rows import as_one, bias_of
 from fp4sim.commands.compare import describe, nothing_compared, skip_reason, unfit
 from fp4sim.commands.rounding_check import RoundingCounter, is_checkable
 from fp4sim.drawing import Drawer
 from fp4sim.errors import NothingComparedError, UsageError
-from fp4sim.estimators.pipeline import check_spec
+from fp4sim.estimators.pipeline import check_spec, is_random
 from fp4sim.fpmode import ieee_mode
 from fp4sim.geometry import Cell, Geometry
 from fp4sim.io.source import ArrayTensor
 from fp4sim.panels import Panels
 from fp4sim.parallel import thread_count
-from fp4sim.report.bias_model import BiasResult, TensorBias
+from fp4sim.report.bias_model import Bias, BiasResult, TensorBias
 from fp4sim.report.model import Skipped
 from fp4sim.spec import Block
 from fp4sim.stats.bias import MARGIN
-from fp4sim.stats.draws import DrawSums
+from fp4sim.stats.draws import MIN_BATCHES, DrawSums
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int], None]  # tensor name, elements drawn since the last call
 
 DEFAULT_ELEMENTS = 1 << 20
+MOST_DRAWS = 1 << 24
 _BAND = 16  # rows sampled together, so that 16 x 16 tiles stay whole
+_WHOLE = 768  # columns in which the usual blocks and every rotation are whole
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class BiasSettings:
     def __post_init__(self) -> None:
         if self.draws < 2:
             raise UsageError(f"{self.draws} draws: at least 2 are needed to tell bias from variance (16 for a verdict)")
+        if self.draws > MOST_DRAWS:
+            raise UsageError(f"{self.draws} draws: at most {MOST_DRAWS:,} are kept apart")
         if not 0 < self.margin < 1:
             raise UsageError(f"margin {self.margin}: it is relative to |x|, between 0 and 1")
         if self.elements < 1:
@@ -101,7 +105,7 @@ def bias_sources(
     if not rows:
         raise NothingComparedError(nothing_compared(sources, skipped))
     return BiasResult(
-        estimators=tuple(describe(spec) for spec in specs),
+        estimators=tuple(describe(spec, drawn=True) for spec in specs),
         tensors=tuple(rows),
         skipped=tuple(skipped),
         sources=tuple(source.label for source, _ in sources),
@@ -120,12 +124,23 @@ def bias_tensor(
     axis = settings.axis if sample is tensor else -1
     results = []
     for spec in specs:
+        if not is_random(spec):
+            results.append(_same_each_time(sample, spec, settings, axis))
+            if progress is not None:
+                progress(info.name, sample.info.size * settings.draws)
+            continue
         counter = RoundingCounter() if is_checkable(spec) else None
         statistics = draw_statistics(sample, spec, settings, axis, progress=progress, counter=counter)
         bias = bias_of(statistics, settings.margin)
         results.append(bias if counter is None else replace(bias, rounding=counter.result()))
     notes = (note,) if note else ()
     return TensorBias(info.name, source, info.shape, info.dtype, info.size, sample.info.size, tuple(results), notes)
+
+
+def _same_each_time(tensor: Tensor, spec: Spec, settings: BiasSettings, axis: int) -> Bias:
+    """An estimator without randomness: as many equal draws as a verdict needs, reported as one."""
+    statistics = draw_statistics(tensor, spec, replace(settings, draws=MIN_BATCHES), axis)
+    return as_one(bias_of(statistics, settings.margin), settings.draws)
 
 
 def draw_statistics(
@@ -167,17 +182,22 @@ def misalignment_group(geometry: Geometry) -> int:
 
 
 def sampled(tensor: Tensor, settings: BiasSettings) -> tuple[Tensor, str]:
-    """A tensor of more than ``settings.elements`` as evenly spaced bands of 16 rows, and what was done."""
+    """A tensor of more than ``settings.elements`` as evenly spaced bands of 16 rows, and what was done.
+
+    Where a band of whole rows is too much already, its rows are cut to a multiple of 768 columns (whole blocks of 16, 32,
+    48, 64, 96 and 128 and whole rotations of any size), at least one.
+    """
     geometry = Geometry.of(tensor.info.shape, settings.axis, Block("none"))
     if tensor.info.size <= settings.elements:
         return tensor, ""
-    panels, length = Panels(tensor, geometry.axis), geometry.length
-    bands = max(1, settings.elements // (length * _BAND))
-    starts = np.unique(np.linspace(0, max(0, geometry.rows - _BAND), bands).astype(int) // _BAND * _BAND)
-    parts = [
-        panels.load(geometry, Cell(int(start), min(_BAND, geometry.rows - int(start)), 0, length))[:, :length]
-        for start in starts
-    ]
-    matrix = np.concatenate([part[: min(_BAND, geometry.rows - int(s))] for part, s in zip(parts, starts, strict=True)])
-    note = f"{matrix.shape[0]} of {geometry.rows} rows, in {len(starts)} bands; the tensor scale is the sample's"
+    panels, height = Panels(tensor, geometry.axis), min(_BAND, geometry.rows)
+    width = min(geometry.length, max(1, settings.elements // (height * _WHOLE)) * _WHOLE)
+    bands = max(1, settings.elements // (width * height))
+    starts = np.unique(np.linspace(0, max(0, geometry.rows - height), bands).astype(int) // height * height)
+    if len(starts) * height >= geometry.rows and width == geometry.length:
+        return tensor, ""
+    cells = [Cell(int(start), min(height, geometry.rows - int(start)), 0, width) for start in starts]
+    matrix = np.concatenate([panels.load(geometry, cell)[: cell.rows, :width] for cell in cells])
+    columns = f", {width:,} of {geometry.length:,} columns" if width < geometry.length else ""
+    note = f"{matrix.shape[0]:,} of {geometry.rows:,} rows{columns}, in {len(starts)} bands; the tensor scale is the sample's"
     return ArrayTensor(tensor.info.name, matrix), note

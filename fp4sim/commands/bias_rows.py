@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fp4sim.report.bias_model import ZONES, Bias, CurvePoint, Range, ZoneBias
@@ -37,6 +38,14 @@ def bias_of(statistics: DrawStatistics, margin: float) -> Bias:
         zones=tuple(_zones(statistics, margin)) if statistics.zones > 1 else (),
         undefined=dict(estimate.undefined),
     )
+
+
+def as_one(bias: Bias, draws: int) -> Bias:
+    """Equal draws reported as the one they are; the curve is flat, up to ``draws``, what random ones reach."""
+    error = bias.curve[0].error if bias.curve else None
+    counts = [4**level for level in range(draws.bit_length()) if 4**level <= draws]
+    curve = () if error is None else tuple(CurvePoint(count, error, None, 1) for count in counts)
+    return replace(bias, draws=1, batches=1, curve=curve)
 
 
 def _zones(statistics: DrawStatistics, margin: float) -> list[ZoneBias]:

@@ -282,15 +282,16 @@ def _median(rows: Sequence[Metrics], name: str) -> float | None:
     return None if median is None or math.isinf(median) else median
 
 
-def describe(spec: Spec) -> FormatInfo:
-    """A format as reports name it, with what a reader should know."""
+def describe(spec: Spec, *, drawn: bool = False) -> FormatInfo:
+    """A format as reports name it, with what a reader should know; ``drawn``: the report is of many draws, not of codes."""
     notes = []
+    if is_random(spec):
+        notes.append("stochastic" if drawn else "stochastic: one draw")
     if spec.rounding is Rounding.SR:
-        notes.append(f"stochastic: one draw, {spec.random_bits} random bits an element")
-    elif is_random(spec):
-        notes.append("stochastic: one draw")
+        notes[-1] += f", {spec.random_bits} random bits an element"
     if rotation_size(spec):
-        notes.append(f"rotated by {rotation_size(spec)}: codes, causes and positions are the rotated tensor's")
+        notes.append(f"rotated by {rotation_size(spec)}")
+        notes[-1] += "" if drawn else ": codes, causes and positions are the rotated tensor's"
     if spec.has("dge"):
         notes.append("+dge changes the backward pass alone: it has no forward effect")
     if spec.dialect != "te":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING
@@ -10,10 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fp4sim.commands.bias import misalignment_group
-from fp4sim.commands.bias_rows import bias_of
+from fp4sim.commands.bias_rows import as_one, bias_of
 from fp4sim.geometry import Geometry
 from fp4sim.parallel import run_all
-from fp4sim.report.bias_model import CurvePoint
 from fp4sim.spec import Block
 from fp4sim.stats.draws import MIN_BATCHES, DrawSums
 
@@ -51,11 +49,7 @@ def once(reference: NDArray[np.float64], drawn: NDArray[np.float32], draws: int,
     sums = OutputSums(reference, MIN_BATCHES)
     for _ in range(MIN_BATCHES):
         sums.add(drawn, threads)
-    bias = sums.bias(margin)
-    error = bias.curve[0].error if bias.curve else None
-    counts = [4**level for level in range(draws.bit_length()) if 4**level <= draws]
-    curve = () if error is None else tuple(CurvePoint(count, error, None, 1) for count in counts)
-    return replace(bias, draws=1, batches=1, curve=curve)
+    return as_one(sums.bias(margin), draws)
 
 
 def _part(matrix: NDArray[np.float32], cell: Cell) -> NDArray[np.float32]:

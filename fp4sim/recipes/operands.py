@@ -83,4 +83,5 @@ class BoundOperand:
 def product(left: BoundOperand, right: BoundOperand, draw: int) -> NDArray[np.float32]:
     """left · rightᵀ of a draw in float32. Equal rotations cancel and are left in place; others are undone first."""
     domain: Domain = "rotated" if left.rotation(draw) == right.rotation(draw) else "input"
-    return np.asarray(left.matrix(draw, domain) @ right.matrix(draw, domain).T)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows float32 has no verdict, and the report says so
+        return np.asarray(left.matrix(draw, domain) @ right.matrix(draw, domain).T)

@@ -93,11 +93,13 @@ def cosine_text(cosine: float | None) -> str:
 
 
 def _floor(bias: Bias, of: str) -> str:
-    if bias.verdict != "biased" or bias.floor is None or bias.floor <= 0:
+    """What is sure: the square of the interval's lower end. The estimate itself may lie far above the true floor."""
+    if bias.verdict != "biased" or bias.relative_bias is None or not bias.relative_bias.low:
         return ""
     if bias.variance is not None and bias.variance.estimate == 0:
         return "; every draw is the same"
-    return f"; no number of draws brings the error of their mean below {bias.floor:.3g} of |{of}|²"
+    least = bias.relative_bias.low**2
+    return f"; no number of draws brings the error of their mean below {least:.3g} of |{of}|²"
 
 
 def rounding_text(check: RoundingCheck) -> str:

@@ -78,4 +78,15 @@ class LayerResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Strict-JSON data."""
-        return asdict(self)
+        head = {"schema": self.schema, "BITS_VERSION": self.bits_version, "version": self.version}
+        body = asdict(self)
+        del body["schema"], body["bits_version"], body["version"]
+        return {**head, **body}
+
+    def __str__(self) -> str:
+        from fp4sim.report.layer_files import layer_markdown
+
+        return layer_markdown(self)
+
+    def _repr_markdown_(self) -> str:
+        return str(self)

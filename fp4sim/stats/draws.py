@@ -186,7 +186,9 @@ class DrawSums:
         first = self._added % 4 == 0
         add_draw(self._x, draw, first, self._sums[1], self._units, self._zones, self._curve[0][self._added])
         if self._batch_level == 0:
-            self._close_batch(np.subtract(draw, self._x, dtype=np.float64), self._added)
+            with np.errstate(invalid="ignore"):
+                deviation = np.subtract(draw, self._x, dtype=np.float64)
+            self._close_batch(deviation, self._added)
         self._added += 1
         level, groups = 1, self._added
         while groups % 4 == 0:

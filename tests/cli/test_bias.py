@@ -76,6 +76,8 @@ def test_sampling_is_told(run_json):
     tensor = data["tensors"][0]
     assert (tensor["elements"], tensor["measured_elements"]) == (16384, 2048)
     assert "32 of 256 rows" in tensor["notes"][0]
+    whole = run_json("bias", "synthetic:gaussian:8x512", "-e", "nvfp4", "--draws", 2, "--elements", 64, "--json")
+    assert (whole["tensors"][0]["measured_elements"], whole["tensors"][0]["notes"]) == (4096, [])
 
 
 @pytest.mark.parametrize("columns", [60, 80, 100])
@@ -96,6 +98,8 @@ def test_table_says_what_it_means(run):
     assert "nvfp4: biased: the relative bias is" in text
     assert "every draw is the same" in text
     assert "draws would decide" in text
+    assert "stochastic, 32 random bits an element" in text
+    assert "one draw" not in text
 
 
 def test_verbose_shows_concentration_and_random_bits(run):
@@ -196,6 +200,7 @@ def test_nonfinite_and_nothing(run, tmp_path):
     np.save(tmp_path / "nan.npy", x)
     result = run("bias", tmp_path / "nan.npy", "--draws", 4, "-e", "nvfp4+sr")
     assert (result.exit_code, result.stdout) == (3, "")
+    assert "where there is the option, choose nonfinite=" in result.stderr  # bias has none
     np.save(tmp_path / "ids.npy", np.arange(6).reshape(2, 3))
     result = run("bias", tmp_path / "ids.npy", "--json")
     assert (result.exit_code, result.stdout) == (5, "")
@@ -228,6 +233,7 @@ def test_layer(run, run_json, layer, tmp_path):
         assert word in result.stdout
     data = json.loads(outputs[0].read_text())
     assert data == run_json(*LAYER, "--layer", *layer, "--json", "--threads", 1)
+    assert list(data)[:3] == ["schema", "BITS_VERSION", "version"]
     assert data["schema"] == "fp4sim.layer/1"
     assert {row["output"] for row in data["rows"]} == {"Y", "dX", "dW"}
     assert outputs[1].read_text().count("\n| `nvidia`") == sum(row["recipe"] == "nvidia" for row in data["rows"])
@@ -252,6 +258,7 @@ def test_layer_errors(run, layer, checkpoint, tmp_path):
         "unknown recipe": ("bias", "--recipe", "nonsense", "--layer", *layer),
         "--curve and --recipe": (*LAYER, "--curve", tmp_path / "c.png"),
         "--estimators and --recipe": (*LAYER, "-e", "nvfp4"),
+        "--axis or --elements and --recipe": (*LAYER, "--axis", 0),
     }
     for says, args in cases.items():
         result = run(*args)

@@ -19,7 +19,7 @@ from fp4sim.commands.bias import BiasSettings, bias_sources
 from fp4sim.errors import UsageError
 from fp4sim.grammar import parse, parse_list
 from fp4sim.io.source import ArrayTensor, ListSource
-from fp4sim.report.bias_cells import interval_text, rounding_text, statement, thousandths
+from fp4sim.report.bias_cells import interval_text, rounding_text, row_statement, statement, thousandths
 from fp4sim.report.bias_csv import bias_csv
 from fp4sim.report.bias_figure import MOST_PANELS, concentration_figure
 from fp4sim.report.bias_html import bias_table
@@ -209,6 +209,8 @@ def test_statements(one):
     assert biased.endswith("; every draw is the same")
     assert fair.startswith(one.tensors[0].results[1].sentence)
     assert "no number of draws brings the error of their mean below" in choice
+    bias = replace(one.tensors[0].results[2], relative_bias=Range(0.03, 0.01, 0.04))
+    assert "below 0.0001 of |x|²" in row_statement(bias)  # what is sure, not the estimate of 0.0009
     two = replace(one, tensors=one.tensors * 2)
     assert statement(two, 0).startswith("of 2 tensors: biased 2; the largest relative bias is 0.09")
 
