@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fp4sim.api import bias, compare, formats, layer_bias, load, quantize, save, verify
     from fp4sim.grammar import parse, parse_list
+    from fp4sim.mma.gemm import gemm
     from fp4sim.packed import PackedTensor
     from fp4sim.spec import Spec
 
@@ -30,6 +31,7 @@ _HOMES = {
     "compare": "api",
     "layer_bias": "api",
     "formats": "api",
+    "gemm": "mma.gemm",
     "load": "api",
     "save": "api",
     "verify": "api",
@@ -47,6 +49,7 @@ __all__ = [
     "bias",
     "compare",
     "formats",
+    "gemm",
     "layer_bias",
     "load",
     "parse",

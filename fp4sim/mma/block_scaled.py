@@ -1,0 +1,103 @@
+"""Products of E2M1 codes under block scales, on raw bytes, as an instruction of a tensor core chain makes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fp4sim.errors import UsageError
+from fp4sim.mma.instances import model_named
+from fp4sim.mma.multiply import Path, multiply
+from fp4sim.mma.operands import block_scaled, check_kind
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fp4sim.mma.model import MmaModel
+
+
+def block_scaled_mma(
+    a_packed: NDArray[np.uint8],
+    b_packed: NDArray[np.uint8],
+    c: NDArray[np.float32] | NDArray[np.uint32],
+    a_scale: NDArray[np.uint8],
+    b_scale: NDArray[np.uint8],
+    *,
+    scale_format: str,
+    block: int,
+    model: str | MmaModel = "blackwell",
+    path: Path = "compiled",
+    threads: int | None = None,
+) -> NDArray[np.float32]:
+    """D = A Bᵀ + C, bit for bit as a model makes it; K beyond one step is chained through D.
+
+    Args:
+        a_packed: uint8 (m, K/2), E2M1 codes two a byte, the even element low. K is whole blocks; K that is no whole number of
+            steps is filled up with zero codes under zero scale bytes.
+        b_packed: uint8 (n, K/2), a row for each column of D.
+        c: float32 (m, n), or its bits as uint32.
+        a_scale: uint8 (m, K/block), scale codes; ``b_scale``: (n, K/block). float8 arrays must be viewed as uint8.
+        scale_format, block: ``"ue4m3"`` with 16, ``"ue8m0"`` with 32 or 16; nothing else is an instruction.
+        model: a name of :func:`fp4sim.mma.model_names`, or an :class:`fp4sim.mma.MmaModel`.
+        path: ``"compiled"``, or ``"reference"``, which is Python integers: the definition, about a thousand times slower.
+        threads: worker threads; None means all processors. No thread count changes a bit.
+
+    All five arrays may have one more axis in front, of independent products.
+
+    Returns:
+        float32 of the shape of C. A NaN scale byte anywhere in a row of A or B, or NaN in C, gives NaN with the bits
+        0x7fffffff, whatever the model.
+
+    Raises:
+        UsageError for dtypes, shapes that do not fit, formats that no instruction takes and unknown models.
+    """
+    rule, fmt = model_named(model), check_kind(scale_format, block)
+    arrays = {"a_packed": a_packed, "b_packed": b_packed, "a_scale": a_scale, "b_scale": b_scale}
+    batched = {name: _bytes(name, array) for name, array in arrays.items()}
+    words = float_bits(c)
+    _check_shapes(batched, words, block)
+    if words.size == 0:
+        return words.view(np.float32)
+    lifted = {name: array[None] if array.ndim == 2 else array for name, array in batched.items()}
+    a = block_scaled(lifted["a_packed"], lifted["a_scale"], fmt, block, rule)
+    b = block_scaled(lifted["b_packed"], lifted["b_scale"], fmt, block, rule)
+    bits = multiply(a, b, words[None] if words.ndim == 2 else words, rule, path, threads)
+    return bits.reshape(words.shape).view(np.float32)
+
+
+def float_bits(c: Any) -> NDArray[np.uint32]:
+    """The accumulator's bits, C-contiguous. Raises UsageError for anything but float32 and uint32."""
+    array = np.asarray(c)
+    if array.dtype not in (np.float32, np.uint32):
+        raise UsageError(f"c of dtype {array.dtype}: it must be float32, or its bits as uint32")
+    return np.ascontiguousarray(array).view(np.uint32)
+
+
+def _bytes(name: str, array: Any) -> NDArray[np.uint8]:
+    values = np.asarray(array)
+    if values.dtype != np.uint8:
+        raise UsageError(f"{name} of dtype {values.dtype}: it must be raw bytes, uint8")
+    if values.ndim not in (2, 3):
+        raise UsageError(f"{name} has shape {values.shape}: it must have two axes, or three with a batch in front")
+    return values
+
+
+def _check_shapes(arrays: dict[str, NDArray[np.uint8]], c: NDArray[np.uint32], block: int) -> None:
+    """Raises UsageError where shapes do not fit."""
+    a, b = arrays["a_packed"], arrays["b_packed"]
+    length = 2 * a.shape[-1]
+    if b.shape[-1] != a.shape[-1]:
+        raise UsageError(f"K differs: a_packed holds {length} elements a row, b_packed {2 * b.shape[-1]}")
+    if length == 0 or length % block:
+        raise UsageError(f"K = {length} is not a whole number of blocks of {block}")
+    batch = a.shape[:-2]
+    expected = {
+        "b_packed": (*batch, *b.shape[-2:]),
+        "a_scale": (*batch, a.shape[-2], length // block),
+        "b_scale": (*batch, b.shape[-2], length // block),
+    }
+    shapes = {name: array.shape for name, array in arrays.items()} | {"c": c.shape}
+    for name, shape in (expected | {"c": (*batch, a.shape[-2], b.shape[-2])}).items():
+        if shapes[name] != shape:
+            raise UsageError(f"{name} has shape {shapes[name]}, these operands need {shape}")

@@ -1,0 +1,52 @@
+"""Which kernel multiplies two operands, and over how many threads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from fp4sim.errors import UsageError
+from fp4sim.kernels.cpu import mma_lanes, mma_wide
+from fp4sim.kernels.reference import mma as reference
+from fp4sim.parallel import run_all, thread_count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from fp4sim.mma.model import MmaModel
+    from fp4sim.mma.operands import Factors
+
+Path = Literal["compiled", "wide", "reference"]
+
+BAND = 16  # rows of D that a thread takes at once
+
+
+def multiply(
+    a: Factors, b: Factors, c: NDArray[np.uint32], model: MmaModel, path: Path = "compiled", threads: int | None = None
+) -> NDArray[np.uint32]:
+    """D of (batch, m, n), as float32 bits. ``path="wide"`` forces the compiled kernel that covers every model."""
+    if path not in ("compiled", "wide", "reference"):
+        raise UsageError(f"path {path!r}: 'compiled', 'wide' or 'reference'")
+    workers = thread_count(threads)
+    if c.size == 0:
+        return c.copy()
+    if path == "reference":
+        return reference.multiply(a, b, c, model)
+    band: Callable[[slice], NDArray[np.uint32]]
+    if path == "compiled" and a.atom == 16 and mma_lanes.covers(model):
+        left, lanes = mma_lanes.Left(a, model), mma_lanes.Right(b, model)
+
+        def band(rows: slice) -> NDArray[np.uint32]:
+            return lanes.multiply(left, c, rows)
+    else:
+
+        def band(rows: slice) -> NDArray[np.uint32]:
+            return mma_wide.multiply(a, b, c, model, rows)
+
+    bands = [slice(start, min(start + BAND, c.shape[1])) for start in range(0, c.shape[1], BAND)]
+    out = np.concatenate(run_all(band, bands, workers), axis=1)
+    numbers = ~(a.nan[:, :, None] | b.nan[:, None, :]) & ((c & np.uint32(0x7FFFFFFF)) <= reference.INF)
+    return np.where(numbers, out, np.uint32(reference.NAN))
