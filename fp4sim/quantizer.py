@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 class CellScales:
     """Stage 2 on one cell: scale codes, factor, amax and stored tensor scale (broadcastable), one a block.
 
-    ``steps``: where x is scaled in two operations, what it is multiplied by first and then; ``factor`` is their product.
+    ``steps``: where x is scaled in two operations, what it is multiplied (or divided) by first and then; ``factor`` is their
+    product.
     """
 
     codes: NDArray[np.unsignedinteger]
@@ -75,14 +76,15 @@ def check_available(spec: Spec) -> None:
             raise UsageError(f"{spec.short}: step '+{step.name}' is not in this version; there is: {known}")
 
 
-def _first_step(
-    panel: NDArray[np.float32], scales: CellScales, tile: tuple[int, int]
+def first_step(
+    panel: NDArray[np.float32], scales: CellScales, tile: tuple[int, int], *, divides: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """A panel and what its elements are scaled by, after the first of two steps where there are two."""
     if scales.steps is None:
         return panel, scales.factor
+    first = expand(scales.steps[0], tile)
     with np.errstate(all="ignore"):
-        return panel * expand(scales.steps[0], tile), scales.steps[1]
+        return np.asarray(panel / first if divides else panel * first), scales.steps[1]
 
 
 @dataclass(frozen=True)
@@ -149,8 +151,9 @@ class Quantizer:
             return self.scales_of(scales.codes, scales.factor, amax, factors)
         with np.errstate(all="ignore"):
             whole = np.asarray(scales.before * scales.factor)
+        factors = factors if scales.stored is None else replace(factors, stored=scales.stored)
         found = self.scales_of(scales.codes, whole, amax, factors)
-        return replace(found, steps=(np.ascontiguousarray(scales.before), scales.factor))
+        return replace(found, steps=(np.ascontiguousarray(scales.before), np.ascontiguousarray(scales.factor)))
 
     def scales_of(
         self,
@@ -171,15 +174,16 @@ class Quantizer:
     def encode(self, cell: Cell, panel: NDArray[np.float32], scales: CellScales) -> NDArray[np.unsignedinteger]:
         """Stage 3: codes of a panel, one an element."""
         tile, place = self.geometry.tile(cell), self.geometry.place(cell)
-        panel, factor = _first_step(panel, scales, tile)
-        return self.kernels_for(scales).encode(panel, factor, tile, self.cast_of(), self.stream, place)
+        cast = self.cast_of()
+        panel, factor = first_step(panel, scales, tile, divides=cast.divides)
+        return self.kernels_for(scales).encode(panel, factor, tile, cast, self.stream, place)
 
     def encode_packed(self, cell: Cell, panel: NDArray[np.float32], scales: CellScales, out: NDArray[np.uint8]) -> None:
         """Stage 3: 4-bit codes of a panel, two a byte, into ``out``."""
         tile, place = self.geometry.tile(cell), self.geometry.place(cell)
-        panel, factor = _first_step(panel, scales, tile)
-        run = self.kernels_for(scales).encode_packed
-        run(panel, factor, tile, self.cast_of(), self.stream, place, out)
+        cast = self.cast_of()
+        panel, factor = first_step(panel, scales, tile, divides=cast.divides)
+        self.kernels_for(scales).encode_packed(panel, factor, tile, cast, self.stream, place, out)
 
     def kernels_for(self, scales: CellScales) -> Kernels:
         """The backend, or the reference for cells with NaN or Inf, which the compiled kernels do not take."""

@@ -87,7 +87,12 @@ _T, _C, _R, _X, _B = StepKind
 STEPS: tuple[StepName, ...] = (
     *(StepName(mode, (_R,), available=True) for mode in ("rn", "rna", "rnz", "rnu", "rz", "ru", "rd")),
     StepName("sr", (_R,), (Parameter("bits", 32, low=1, high=32), Parameter("clip", False)), available=True),
-    StepName("h", (_T,), (Parameter("size", 32, positional=True, low=2, high=256),), available=True),
+    StepName(
+        "h",
+        (_T,),
+        (Parameter("size", 32, positional=True, low=2, high=256), Parameter("te", False)),
+        available=True,
+    ),
     StepName(
         "rht",
         (_T,),
@@ -99,7 +104,11 @@ STEPS: tuple[StepName, ...] = (
     StepName(
         "4over6",
         (_C,),
-        (Parameter("mse", False), Parameter("mae", False), Parameter("absmax", False), Parameter("bound", 256, low=1)),
+        (
+            *(Parameter(metric, False) for metric in ("mse", "mae", "absmax")),
+            Parameter("bound", 256, low=1),
+            Parameter("fast", False),
+        ),
         exclusive=("mse", "mae", "absmax"),
         available=True,
     ),
@@ -145,7 +154,7 @@ DIALECTS: tuple[DialectName, ...] = (
     DialectName("cublaslt", pow2_rules=("rceil",)),
     DialectName("llamacpp", pow2_rules=("floor",), one_level=True),
     DialectName("ms-amp", pow2_rules=("rceil",), float_scales=False),
-    DialectName("quartet2"),
+    DialectName("quartet2", ("torch",)),
     DialectName("onnx", cast_only=True),
     DialectName("ml_dtypes", cast_only=True),
 )

@@ -73,12 +73,13 @@ def rotation_size(spec: Spec) -> int:
 
 
 def check_rotation(spec: Spec) -> None:
-    """Raise UsageError for sizes that are no power of two, and for ``+rht:te`` of another size than 16."""
+    """Raise UsageError for sizes that are no power of two, and for ``:te`` of another size than 16."""
     size = rotation_size(spec)
     if size & (size - 1):
         raise UsageError(f"{spec.short}: a Hadamard transform of size {size} is not defined here, only powers of two")
-    if spec.step("rht").get("te", False) and size != len(TE_SIGNS):
-        raise UsageError(f"{spec.short}: Transformer Engine's sign vector has 16 entries; write +rht:16:te")
+    for name in ("rht", "h"):
+        if spec.step(name).get("te", False) and size != len(TE_SIGNS):
+            raise UsageError(f"{spec.short}: Transformer Engine's sign vector has 16 entries; write +{name}:16:te")
 
 
 def rotation_of(spec: Spec, stream: Stream) -> Rotation | None:
@@ -89,7 +90,7 @@ def rotation_of(spec: Spec, stream: Stream) -> Rotation | None:
     if spec.step("rht").get("te", False):
         return Rotation(TE_SIGNS, bf16=True)
     if spec.has("h") or spec.has("quest"):
-        return Rotation((1,) * size)
+        return Rotation((1,) * size, bf16=bool(spec.step("h").get("te", False)))
     bits = random_bits(Stream.of(stream.seed, "rotation", stream.draw), np.arange(size), 1)
     return Rotation(tuple(1 - 2 * int(bit) for bit in bits))
 

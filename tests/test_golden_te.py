@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import fp4sim
-from fp4sim.floats import E2M1
+from fp4sim.floats import E2M1, scale_format
 from fp4sim.kernels.cpu.kernels import CpuKernels
 from fp4sim.kernels.interface import ElementCast
-from fp4sim.kernels.reference.encode import encode
+from fp4sim.kernels.reference.encode import decode, encode
 from fp4sim.rounding import Rounding
 from tests.conftest import golden
 
@@ -54,6 +54,12 @@ def test_nvfp4_equals_transformer_engine(case: str) -> None:
     scales = packed.block_scale.repeat(16, axis=0) if tiles else packed.block_scale
     np.testing.assert_array_equal(packed.packed, codes)
     np.testing.assert_array_equal(scales, vectors[f"{case}/s"])
+    software = fp4sim.kernels.reference.blocks.unpack(vectors[f"{case}/q"])
+    differing = packed.codes != software  # the reference's own cast drops the sign of a -0 product
+    assert np.all((packed.codes[differing] == 8) & (software[differing] == 0))
+    amax, largest = vectors[f"{case}/amax"], np.abs(x.astype(np.float32)).max()
+    assert amax == vectors[f"{case}/amaxT"] == largest
+    assert packed.tensor_scale == (np.float32(1) if largest == 0 else largest / np.float32(2688))
 
 
 @pytest.mark.parametrize("case", plain_cases())
@@ -81,6 +87,34 @@ def test_row_scaled_nvfp4_equals_transformer_engine(dtype: str) -> None:
     np.testing.assert_array_equal(packed.block_scale, vectors[f"{case}/s"])
     amax = vectors[f"{case}/amax"].reshape(-1)
     np.testing.assert_array_equal(packed.tensor_scale, (amax / np.float32(2688)).astype(np.float32))
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "fp32"])
+def test_row_scaled_nvfp4_of_the_transpose_equals_transformer_engine(dtype: str) -> None:
+    case, vectors = f"rowscaled/{dtype}/1x16", golden("golden_te.npz")
+    packed = fp4sim.quantize(np.ascontiguousarray(vectors[f"{case}/x"].view(DTYPES[dtype]).T), "nvfp4@ts:row")
+    np.testing.assert_array_equal(packed.packed, vectors[f"{case}/qT"])
+    np.testing.assert_array_equal(packed.block_scale, vectors[f"{case}/sT"])
+    amax = vectors[f"{case}/amaxT"].reshape(-1)
+    np.testing.assert_array_equal(packed.tensor_scale, (amax / np.float32(2688)).astype(np.float32))
+
+
+@pytest.mark.parametrize("shape", ["16x16x64", "32x8x256", "64x32x512"])
+def test_products_of_decoded_operands_equal_transformer_engine_s_reference(shape: str) -> None:
+    """Its own order: blocks added in turn in float32, then fl(fl(Ax Aw) / (36 448²)); not a tensor core's."""
+    vectors = golden("golden_te.npz")
+    part = {name: vectors[f"gemm/{shape}/{name}"] for name in ("qx", "qw", "sx", "sw", "ax", "aw", "aw_col")}
+    x, w = (decode(fp4sim.kernels.reference.blocks.unpack(part[q]), E2M1).astype(np.float32) for q in ("qx", "qw"))
+    sx, sw = (decode(part[s], scale_format("e4m3")).astype(np.float32) for s in ("sx", "sw"))
+    y = np.zeros((x.shape[0], w.shape[0]), np.float32)
+    for block in range(sx.shape[1]):
+        columns = slice(16 * block, 16 * block + 16)
+        dots = (x[:, columns].astype(np.float64) @ w[:, columns].T.astype(np.float64)).astype(np.float32)  # exact
+        y = y + np.outer(sx[:, block], sw[:, block]) * dots
+    y = y * (part["ax"] * part["aw"] / np.float32(36 * 448 * 448))
+    np.testing.assert_array_equal(y, vectors[f"gemm/{shape}/fp32/y"].view(np.float32))
+    np.testing.assert_array_equal(y.astype(ml_dtypes.bfloat16).view(np.uint16), vectors[f"gemm/{shape}/bf16/y"])
+    assert part["aw"] == part["aw_col"]
 
 
 MX_DISTRIBUTIONS = [

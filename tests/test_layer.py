@@ -88,6 +88,25 @@ def test_forward_equals_the_released_layer(case: str, name: str) -> None:
     assert np.abs(drawn - expected).max() < 1e-5 * np.abs(expected).max()
 
 
+QUARTET2 = "nvfp4@quartet2"
+OWN = [
+    ("quartet2", "quartet2:no46", QUARTET2, QUARTET2),
+    ("quartet2_46", "quartet2", f"{QUARTET2}+4over6", f"{QUARTET2}+4over6"),
+    ("nvidia", "nvidia", QUARTET2, "nvfp4/16x16@ts:bound=447.99@quartet2"),
+    ("nvidia_46", "nvidia:4over6", f"{QUARTET2}+4over6", "nvfp4/16x16@quartet2+4over6"),
+]
+
+
+@pytest.mark.parametrize(("case", "name", "x_spec", "w_spec"), OWN)
+def test_forward_in_the_released_arithmetic(case: str, name: str, x_spec: str, w_spec: str) -> None:
+    """Their order of operations: what is left is the order of the product's sums, within 4e-7 of a row's norm."""
+    vectors = golden("golden_layer.npz")
+    x, w, expected = vectors["x"], vectors["w"], vectors[case].reshape(-1, 128).astype(np.float64)
+    chosen = replace(recipe(name), fprop=(Operand("x", x_spec), Operand("w", w_spec)))
+    drawn = LayerDraws(layer_of(x, w, np.ones((*x.shape[:-1], 128), np.float32))[0], chosen).draw("fprop", 0)
+    assert np.all(np.abs(drawn - expected) <= 4e-7 * np.linalg.norm(expected, axis=1, keepdims=True))
+
+
 # --- the backward pass --------------------------------------------------------------------------------------------
 
 

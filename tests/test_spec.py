@@ -25,6 +25,8 @@ STEP_STRINGS = [
     "4over6:mae",
     "4over6:absmax",
     "4over6:bound=448",
+    "4over6:fast:mae",
+    "h:16:te",
 ]
 STEP_STRINGS += ["quest", "mseden", "mseden:s=128", "mseden:posthoc", "eden", "rht", "rht:16:te", "h", "h:64"]
 STEP_STRINGS += ["occ", "occ:0.999:row", "occ:nocomp", "dge", "dge:cap=2", "rht+4over6+sr+dge"]
@@ -225,14 +227,14 @@ ABOVE_ZERO = DECIMALS.filter(lambda text: float(text) >= 0.001)
 FLOAT_SCALES = ["e4m3", "e5m2", "ue5m3", "ue5m3:max=61440", "ue5m3:max=122880", "e3m4", "e1m2", "e6m2", "e4m4", "e7m0"]
 STEP_TEXTS = {
     "transform": st.one_of(
-        st.integers(2, 256).map("h:{}".format),
+        st.tuples(st.integers(2, 256), st.sampled_from(["", ":te"])).map(lambda p: f"h:{p[0]}{p[1]}"),
         st.tuples(st.integers(2, 256), st.sampled_from(["", ":te"])).map(lambda p: f"rht:{p[0]}{p[1]}"),
         st.sampled_from(["h", "rht", "rht:te"]),
     ),
     "choice": st.one_of(
-        st.tuples(st.sampled_from(["", ":mse", ":mae", ":absmax"]), st.one_of(st.none(), st.integers(1, 999999))).map(
-            lambda p: "4over6" + p[0] + ("" if p[1] is None else f":bound={p[1]}")
-        ),
+        st.tuples(
+            st.sampled_from(["", ":mse", ":mae", ":absmax", ":fast"]), st.one_of(st.none(), st.integers(1, 999999))
+        ).map(lambda p: "4over6" + p[0] + ("" if p[1] is None else f":bound={p[1]}")),
         ABOVE_ZERO.map("max:{}".format),
         st.sampled_from(["max", "minmse", "if4"]),
     ),

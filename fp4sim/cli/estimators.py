@@ -26,6 +26,7 @@ def estimators(
     """
     from fp4sim.cli.console import emit, emit_rich
     from fp4sim.commands.describe_estimator import SCHEMA, describe_estimator, list_estimators
+    from fp4sim.recipes.registry import recipes
     from fp4sim.report.estimator_table import print_estimator, print_estimators
     from fp4sim.report.json_text import strict_json
 
@@ -37,7 +38,7 @@ def estimators(
 
     def draw(console: Console) -> None:
         if name is None:
-            print_estimators(console, rows)
+            print_estimators(console, rows, [recipe.name for recipe in recipes()])
         else:
             print_estimator(console, rows[0])
 

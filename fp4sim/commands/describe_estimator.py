@@ -10,6 +10,7 @@ from fp4sim.errors import UsageError
 from fp4sim.estimators.catalogue import CATALOGUE
 from fp4sim.grammar import parse
 from fp4sim.io.files import shown
+from fp4sim.recipes.registry import recipes
 from fp4sim.rounding import Rounding
 from fp4sim.spec_names import STEP_ROWS
 
@@ -33,6 +34,7 @@ PARAMETER_WORDS = {
     ("sr", "bits"): "random bits an element",
     ("sr", "clip"): "no range matching",
     ("h", "size"): "columns rotated together",
+    ("h", "te"): "the result stored as bfloat16, as Transformer Engine does",
     ("rht", "size"): "columns rotated together",
     ("rht", "te"): "Transformer Engine's fixed signs",
     ("max", "value"): "what amax is mapped to",
@@ -40,6 +42,7 @@ PARAMETER_WORDS = {
     ("4over6", "mae"): "compare absolute errors",
     ("4over6", "absmax"): "compare largest errors",
     ("4over6", "bound"): "block scale of the tensor's amax",
+    ("4over6", "fast"): "errors as in Transformer Engine's fast mode",
     ("quest", "mult"): "factor on the Gaussian optimum",
     ("quest", "size"): "columns rotated together (1: none)",
     ("mseden", "s"): "values that share a correction",
@@ -112,6 +115,8 @@ def describe_estimator(name: str) -> EstimatorRow:
     close = dict.fromkeys(known[key] for key in get_close_matches(wanted[:80], known, n=3, cutoff=0.5))
     names = " ".join(row.name for row in rows)
     hint = f"did you mean {' or '.join(close)}?" if close else f"there are {names}"
+    if wanted in {recipe.name for recipe in recipes()}:
+        hint += f"; fp4sim bias --recipe {wanted} --verbose says what this training recipe quantizes"
     raise UsageError(f"no estimator '{shown(name, 40)}'; {hint}")
 
 

@@ -28,12 +28,14 @@ class TensorFactors:
 class BlockScales:
     """Scale codes and the factor that x is multiplied by (or divided by, see ``FactorRule.divides``), one a block.
 
-    ``before``: what x is multiplied by first, in an operation of its own, if anything.
+    ``before``: what x is multiplied (or divided) by first, in an operation of its own, if anything. ``stored``: the decode
+    multiplier where it is not the tensor scale's.
     """
 
     codes: NDArray[np.unsignedinteger]
     factor: NDArray[np.float32]
     before: NDArray[np.float32] | None = None
+    stored: NDArray[np.float32] | None = None
 
 
 PACKING = "element 2i in the low nibble, 2i+1 in the high one"

@@ -7,14 +7,24 @@ be exchanged for another's, which is how ``fp4sim diff`` finds the operation tha
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from fp4sim.dialects import mx
 from fp4sim.dialects.base import SCALE_ROUNDING, BlockScales, Convention, TensorFactors
-from fp4sim.dialects.operations import TE_FACTOR, TE_SCALE, TE_TENSOR, FactorRule, ScaleRule, TensorRule, flushed, given
+from fp4sim.dialects.operations import (
+    TE_FACTOR,
+    TE_SCALE,
+    TE_TENSOR,
+    FactorRule,
+    ScaleRule,
+    TensorRule,
+    TwoScales,
+    flushed,
+    given,
+)
 from fp4sim.kernels.reference.encode import decode
 from fp4sim.rounding import HARDWARE, CastPolicy, Rounding
 
@@ -58,6 +68,8 @@ class Dialect:
     encoding's smallest normal or smallest number. ``scale_cast``: a cast of its own for block scales. ``power``: how
     power-of-two scales are made. ``element``: the cast of elements; ``power_element``: under power-of-two scales, and
     ``wide_policy``: to formats with NaN, where those differ. ``one_level``: no tensor scale, whatever the spec says.
+    ``two``: its four-over-six, if it has one. ``eager``: PyTorch's eager order of operations, where a float32 block scale is
+    the block's amax itself, x is divided by it and then by 1/v, and sums are float32.
     """
 
     name: str
@@ -73,6 +85,8 @@ class Dialect:
     power_element: ElementRule | None = None
     wide_policy: CastPolicy | None = None
     one_level: bool = False
+    two: TwoScales | None = None
+    eager: bool = False
 
     def element_rule(self, element: FloatFormat, scale: FloatFormat | None) -> ElementRule:
         """The cast of elements behind a kind of scale."""
@@ -117,6 +131,8 @@ class Dialect:
         with np.errstate(all="ignore"):
             if not scale.has_zero:
                 return self.power.block_scales(target, amax, factors)
+            if self.eager and scale.name == "fp32":
+                return self._amax_as_scale(target, amax, factors)
             if self._is_te:
                 multiplier = np.asarray(factors.encode * target.inverse)
                 rounding = SCALE_ROUNDING[target.spec.rule or "rn"]
@@ -127,6 +143,19 @@ class Dialect:
             silent = {"never": np.False_, "scale": value == 0, "amax": self._seen(amax) == 0}[self.zero.silent]
             before = np.broadcast_to(factors.encode, amax.shape) if self.factor.before else None
             return BlockScales(codes, np.where(silent, np.float32(0), factor), before)
+
+    def two_scales(
+        self, target: Target, amax: NDArray[np.float32], factors: TensorFactors, kernels: Kernels
+    ) -> tuple[BlockScales, BlockScales]:
+        """Four over six: a block's scales with amax at 6 and at 4."""
+        assert self.two is not None
+        first, second = replace(self, scale=self.two.six), replace(self, scale=self.two.four)
+        return tuple(one.block_scales(target, amax, factors, kernels) for one in (first, second))  # type: ignore[return-value]
+
+    def _amax_as_scale(self, target: Target, amax: NDArray[np.float32], factors: TensorFactors) -> BlockScales:
+        value = np.ascontiguousarray(np.where(amax == 0, np.float32(self.zero.scale or 0), amax))
+        rest = np.asarray(target.inverse * factors.stored, np.float32)
+        return BlockScales(value.view(np.uint32), np.broadcast_to(rest, amax.shape), value, rest)
 
     def _seen(self, amax: NDArray[np.float32]) -> NDArray[np.float32]:
         return flushed(amax) if self.element.flush else amax

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -50,6 +50,18 @@ class FactorRule:
     run: Callable[[NDArray[np.float32], TensorFactors], NDArray[np.float32]]
     divides: bool = False
     before: bool = False
+
+
+@dataclass(frozen=True)
+class TwoScales:
+    """Four over six: the block scale that maps amax to 6 and the one that maps it to 4, before their casts.
+
+    ``order``: how errors are compared, see :mod:`fp4sim.kernels.reference.choose`.
+    """
+
+    six: ScaleRule
+    four: ScaleRule
+    order: Literal["exact", "product"] = "exact"
 
 
 def flushed(x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -117,11 +129,26 @@ def _divided_first(target: Target, amax: NDArray[np.float32], factors: TensorFac
     return np.asarray(amax / element_max(target) * factors.encode)
 
 
+def _two(ratio: float) -> Callable[[Target, NDArray[np.float32], TensorFactors], NDArray[np.float32]]:
+    """(a/v)·g times 1 or 1.5, at most FLT_MAX."""
+
+    def run(target: Target, amax: NDArray[np.float32], factors: TensorFactors) -> NDArray[np.float32]:
+        return np.asarray(np.fmin(_divided_first(target, amax, factors) * np.float32(ratio), FLT_MAX))
+
+    return run
+
+
+def _quotient_of_four(target: Target, amax: NDArray[np.float32], factors: TensorFactors) -> NDArray[np.float32]:
+    return np.asarray(amax / element_max(target) * np.float32(1.5) / factors.decode)
+
+
 TE_SCALE = ScaleRule("min(a·(S·c), FLT_MAX)", _te_scale)
 QUOTIENT = ScaleRule("(a/v)/p", _quotient)
 APPROXIMATE = ScaleRule("g·(a·r(v))", _approximate)
 INVERSE = ScaleRule("g·(a·c)", _inverse)
 DIVIDED_FIRST = ScaleRule("(a/v)·g", _divided_first)
+TWO_BY_PRODUCT = TwoScales(ScaleRule("(a/v)·g", _two(1)), ScaleRule("((a/v)·g)·1.5", _two(1.5)))
+TWO_BY_QUOTIENT = TwoScales(QUOTIENT, ScaleRule("((a/v)·1.5)/p", _quotient_of_four), "product")
 
 
 # --- Factors of elements ----------------------------------------------------------------------------------------------

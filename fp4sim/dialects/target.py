@@ -91,9 +91,9 @@ def _matching_ratio(spec: Spec) -> float:
 
 
 def _step_bound(spec: Spec) -> float | None:
-    """The bound that an estimator brings: 256 leaves 1.5 and S their room below 448."""
+    """The bound that an estimator brings: 256 leaves 1.5 and S their room below 448, and is QuEST's under E4M3."""
     if spec.tensor_scale.mode == "none":
         return None
-    if spec.has("mseden"):
+    if spec.has("mseden") or spec.has("quest"):
         return 256.0
     return float(spec.step("4over6").get("bound", 256)) if spec.has("4over6") else None

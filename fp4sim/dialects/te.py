@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from fp4sim.dialects.base import Convention
 from fp4sim.dialects.dialect import Dialect
+from fp4sim.dialects.operations import TWO_BY_PRODUCT
 
 DIALECT = Dialect(
     "te",
@@ -29,6 +30,7 @@ DIALECT = Dialect(
         tensor_scale="multiplier, A/(F·v)",
         source="TransformerEngine d0067d0: common/cast/nvfp4, pytorch/custom_recipes/reference_nvfp4.py",
         checked="bit-equal to the library's reference quantizer on stored vectors (codes, scales; 1x16, 16x16, by row)",
-        notes=("four-over-six and the rotation of its gradients are steps: +4over6, +rht:16:te",),
+        notes=("four-over-six and the rotation of its gradients are steps: +4over6 (:fast), +rht:16:te, +h:16:te",),
     ),
+    two=TWO_BY_PRODUCT,
 )

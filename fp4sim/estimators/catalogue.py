@@ -29,7 +29,8 @@ SR = Info(
     "unbiased",
     "Of the two neighbours lo <= |x| <= hi, hi with probability (|x| − lo) / (hi − lo), decided by :bits random bits. amax"
     " is mapped low enough that the scale rule cannot clip (16/17 of 6 under E4M3, 3/4 under floor); :clip leaves that"
-    " out, and what clips is biased. Blocks whose scale rounds to zero are lost.",
+    " out, and what clips is biased. Under subnormal scales, which round by more than that, elements still clip; blocks"
+    " whose scale rounds to zero are lost. Few :bits shrink values: by 2^-bits of a gap at most.",
     "arXiv 2509.25149 §4 (on gradients); arXiv 2601.22813 §3 (16/17); arXiv 2502.20586 §4 (3/4)",
     "nvfp4+sr",
 )

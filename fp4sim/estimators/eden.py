@@ -8,7 +8,9 @@ stochastically, from the block's own random bits: index = the block's flat index
 bound 256, S per 16 values. ``:s=128``: the released research kernel, one S a rotation in scaled units (blocks of different
 scale are weighted by 1/scale², which leaves a misalignment of 5.6e-4); it divides, rounds ties away from zero and bounds
 at 255.99: ``nvfp4@ts:bound=255.99@quartet2+mseden:s=128`` is that kernel but for its random bits.
-*EDEN*: the same with FP32 scales (exact) or E8M0 (the power of two above or below).
+*EDEN*: the same with FP32 scales (exact) or E8M0 (the power of two above or below). Under ``@quartet2:torch``
+products and sums of S are float32, in the order of :mod:`fp4sim.kernels.reference.float_sums`: with FP32 scales that is the
+released EdenSRQuantizer.
 """
 
 from __future__ import annotations
@@ -21,7 +23,10 @@ import numpy as np
 from fp4sim.errors import UsageError
 from fp4sim.estimators.base import Encoded, Info
 from fp4sim.kernels.interface import ElementCast, Place
+from fp4sim.kernels.reference.blocks import expand
 from fp4sim.kernels.reference.encode import decode
+from fp4sim.kernels.reference.float_sums import row_sums
+from fp4sim.quantizer import first_step
 from fp4sim.rounding import Rounding
 from fp4sim.transforms import rotation_size
 
@@ -67,6 +72,9 @@ class Eden:
         kernels = quantizer.kernels_for(encoded.scales)
         codes, scales = np.asarray(encoded.codes, np.uint8), encoded.scales
         blocks = max(group // tile[1], 1)
+        if quantizer.arithmetic.eager:
+            s = _float_correction(quantizer, panel, encoded, tile, group)
+            return s if blocks == 1 else s.repeat(blocks, axis=1)
         if quantizer.spec.has("mseden") or blocks == 1:
             square, product = kernels.products(panel, codes, scales.factor, tile, quantizer.cast_of(), group)
         else:  # in x's units: blocks of different scale count by their energy
@@ -83,6 +91,18 @@ def correction(square: NDArray[np.float64], product: NDArray[np.float64]) -> NDA
     usable = (product > 0) & (square < np.inf)
     with np.errstate(all="ignore"):
         return np.where(usable, square / np.where(usable, product, 1.0), 1.0).astype(np.float32)
+
+
+def _float_correction(
+    quantizer: Quantizer, panel: NDArray[np.float32], encoded: Encoded, tile: tuple[int, int], group: int
+) -> NDArray[np.float32]:
+    """S as eager PyTorch computes it, in scaled units."""
+    first, factor = first_step(panel, encoded.scales, tile, divides=quantizer.cast_of().divides)
+    with np.errstate(all="ignore"):
+        z = np.asarray(first / expand(factor, tile), np.float32).reshape(panel.shape[0], -1, group)
+        q = decode(encoded.codes, quantizer.spec.element).astype(np.float32).reshape(z.shape)
+        s = row_sums(z * z) / row_sums(z * q)
+    return np.where(np.isnan(s), np.float32(1), s)
 
 
 def scale_stream(stream: Stream) -> Stream:

@@ -40,7 +40,8 @@ class Quest:
         "QuEST",
         "biased",
         "Hadamard-32; each block's power-of-two scale is that of mult · 2.92247856/6 of its standard deviation, rounded"
-        " down (mult 1.5 gives the paper's figures, :mult=1 is the released code). Backward: elements that clip are masked.",
+        " down (mult 1.5 gives the paper's figures, :mult=1 is the released code). Backward: elements that clip are masked."
+        " Under @quartet2:torch also float scales, from the root mean square.",
         "arXiv 2505.14669 §4.2 and Table 2; IST-DASLab/Quartet 00ccd38 and branch rotation_fix",
         "mxfp4+quest",
     )
@@ -76,8 +77,16 @@ def _deviation(panel: NDArray[np.float32], size: int) -> NDArray[np.float64]:
 
 def check(spec: Spec) -> None:
     """Raise UsageError for scales that QuEST does not choose."""
-    if spec.scale is None or spec.scale.has_zero or spec.block.kind != "tile" or spec.block.rows > 1:
+    if spec.scale is not None and spec.scale.has_zero:
+        from fp4sim.estimators import quest_rms
+
+        quest_rms.check(spec)
+    elif spec.scale is None or spec.block.kind != "tile" or spec.block.rows > 1:
         raise UsageError(f"{spec.short}: +quest sets power-of-two scales of row blocks, e.g. mxfp4+quest")
+    elif spec.dialect != "te":
+        raise UsageError(
+            f"{spec.short}: +quest sets powers of two in the default arithmetic alone: drop @{spec.dialect}"
+        )
 
 
 ESTIMATOR = Quest()

@@ -30,7 +30,7 @@ _CORRECTIONS = {
 _CHECKED = ("4over6", "minmse", "quest", "if4", "mseden", "eden", "pma", "mxplus", "occ")
 _PLAIN = (*(mode.value for mode in Rounding), "h", "rht", "max")  # of the format's own pipeline
 _BESIDE = ("occ", "dge")  # around the quantizer; of the backward pass
-_ARITHMETIC_OF_TE = ("4over6", "minmse", "quest", "if4", "mxplus")
+_ARITHMETIC_OF_TE = ("minmse", "if4", "mxplus")  # 4over6 and quest check their own
 
 
 def available() -> tuple[str, ...]:
@@ -42,6 +42,8 @@ def choice_of(spec: Spec) -> Choice | None:
     """What replaces the plain scale stage, if anything."""
     if is_posthoc(spec):
         return cast("Choice", _load("posthoc", "ESTIMATOR"))
+    if is_rms(spec):
+        return cast("Choice", _load("quest_rms", "ESTIMATOR"))
     return next((cast("Choice", _load(*where)) for name, where in _CHOICES.items() if spec.has(name)), None)
 
 
@@ -54,7 +56,14 @@ def correction_of(spec: Spec) -> Correction | None:
 
 def measured_of(spec: Spec) -> Measured | None:
     """What needs a pass of its own over the tensor, if anything."""
+    if is_rms(spec) and spec.block.kind == "tile":
+        return cast("Measured", _load("quest_rms", "ESTIMATOR"))
     return cast("Measured", _load("posthoc", "ESTIMATOR")) if is_posthoc(spec) else None
+
+
+def is_rms(spec: Spec) -> bool:
+    """Whether QuEST chooses float scales."""
+    return spec.has("quest") and spec.scale is not None and spec.scale.has_zero
 
 
 def is_posthoc(spec: Spec) -> bool:
@@ -80,6 +89,8 @@ def check_fit(spec: Spec, geometry: Geometry) -> None:
     """Raise UsageError where an estimator's groups do not fit a tensor."""
     if spec.has("mseden") or spec.has("eden"):
         import_module("fp4sim.estimators.eden").check_fit(spec, geometry)
+    if is_rms(spec):
+        import_module("fp4sim.estimators.quest_rms").check_fit(spec, geometry)
 
 
 def _load(module: str, attribute: str) -> object:

@@ -7,7 +7,7 @@ A backend knows neither scale rule nor dialect: it takes one factor a block and 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from fp4sim.rounding import HARDWARE, CastPolicy, Rounding
 
@@ -44,6 +44,18 @@ class ElementCast:
     policy: CastPolicy = HARDWARE
     divides: bool = False
     flush: bool = False
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """What makes one of two encodings of a block the better one.
+
+    ``metric``: squared (mse), absolute (mae) or largest (absmax) errors. ``order``: the float operations behind a
+    difference, see :mod:`fp4sim.kernels.reference.choose`.
+    """
+
+    metric: str = "mse"
+    order: Literal["exact", "scaled", "product"] = "exact"
 
 
 class Kernels(Protocol):
@@ -89,12 +101,12 @@ class Kernels(Protocol):
         group: tuple[NDArray[np.float32], np.float32],
         tile: tuple[int, int],
         fmt: FloatFormat,
-        metric: str,
+        criterion: Criterion,
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Of two ways to encode each block the one of less error, the first on ties: codes, and where it is the second.
 
-        ``scales``: value of the block scale; ``group``: amax of the tensor-scale group (broadcastable) and what it is
-        mapped to. ``metric``: mse, mae or absmax. Order of operations: :mod:`fp4sim.kernels.reference.choose`.
+        ``scales``: value of the block scale; ``group``: the tensor-scale group's factor (broadcastable) and its divisor, as
+        the criterion's order wants them. Order of operations: :mod:`fp4sim.kernels.reference.choose`.
         """
 
     def te_scales(

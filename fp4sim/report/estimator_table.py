@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 _CLAIM_STYLE = {"unbiased": "green", "unbiased in the limit": "green", "biased": "yellow"}
 
 
-def print_estimators(console: Console, rows: Sequence[EstimatorRow]) -> None:
-    """Print every estimator on a line: steps, then formats, then recipes."""
+def print_estimators(console: Console, rows: Sequence[EstimatorRow], training: Sequence[str] = ()) -> None:
+    """Print every estimator on a line: steps, then formats, then recipes; and the names of ``training`` recipes."""
     columns = [
         Column("estimator", [Text(row.name, style="bold") for row in rows], numeric=False),
         Column("claim", [_claim(row) for row in rows], numeric=False, least=12),
@@ -35,6 +36,9 @@ def print_estimators(console: Console, rows: Sequence[EstimatorRow]) -> None:
         " fp4sim estimators show NAME says more."
     )
     console.print(Text(note, style="dim"))
+    if training:
+        console.print(Text("Training recipes, for fp4sim bias --recipe:", style="dim"))
+        console.print(Padding(Text(" ".join(training), style="dim"), (0, 0, 0, 2)))
 
 
 def print_estimator(console: Console, row: EstimatorRow) -> None:

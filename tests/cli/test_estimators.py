@@ -19,6 +19,7 @@ from fp4sim.estimators.catalogue import CATALOGUE
 from fp4sim.estimators.pipeline import is_random
 from fp4sim.floats import E2M1
 from fp4sim.grammar import parse
+from fp4sim.recipes.registry import recipes
 from fp4sim.spec_names import STEPS
 
 INFOS = [info for _, info in CATALOGUE]
@@ -108,6 +109,12 @@ def test_everything_fits(run, columns):
         result = run("estimators", *words, env={"COLUMNS": str(columns)})
         assert result.exit_code == 0, result.stderr
         assert max(map(cell_len, result.stdout.splitlines())) <= columns
+
+
+def test_training_recipes_are_named_and_pointed_to(run):
+    text = " ".join(run("estimators").stdout.split())
+    assert all(recipe.name in text.split("fp4sim bias --recipe: ")[1].split() for recipe in recipes())
+    assert "fp4sim bias --recipe quartet2 --verbose" in run("estimators", "show", "quartet2").stderr
 
 
 def test_the_list_has_every_estimator_on_a_line(run):

@@ -51,7 +51,11 @@ def refused(x: np.ndarray, spec: str, kind: type[Fp4simError], **options: object
         ("mxfp4@even+mxplus", ("MX+", "mxplus")),
         ("e2m1+pma", ("+pma", "unscaled")),
         ("nvfp4/16x16+occ:0.99:row", ("+occ:row", "/16x16")),
-        ("nvfp4@quartet2+4over6", ("+4over6", "drop @quartet2")),
+        ("nvfp4@torchao+4over6", ("+4over6", "drop @torchao")),
+        ("nvfp4@quartet2+4over6:fast", (":fast", "nvfp4+4over6:fast")),
+        ("nvfp4@e5m2+4over6:fast", (":fast", "E4M3")),
+        ("mxfp4@quartet2+quest", ("+quest", "drop @quartet2")),
+        ("nvfp4+h:32:te", ("+h:te", "+h:16:te")),
         ("mxfp4@quartet2+minmse", ("+minmse", "drop @quartet2")),
     ],
 )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fp4sim.floats import ELEMENTS, element_format, scale_format
 from fp4sim.kernels.cpu.kernels import CpuKernels
-from fp4sim.kernels.interface import ElementCast, Place
+from fp4sim.kernels.interface import Criterion, ElementCast, Place
 from fp4sim.kernels.reference.encode import decode
 from fp4sim.kernels.reference.kernels import ReferenceKernels
 from fp4sim.randbits import Stream
@@ -104,12 +104,13 @@ TILES = [(1, 16), (16, 16), (2, 16), (3, 16), (1, 32), (1, 12), (5, 6)]
     rows=st.integers(1, 3),
     count=st.integers(1, 4),
     metric=st.sampled_from(["mse", "mae", "absmax"]),
+    order=st.sampled_from(["exact", "scaled", "product"]),
     one_amax=st.booleans(),
     kind=KINDS,
     seed=SEEDS,
 )
 def test_choice(
-    tile: tuple[int, int], rows: int, count: int, metric: str, one_amax: bool, kind: str, seed: int
+    tile: tuple[int, int], rows: int, count: int, metric: str, order: str, one_amax: bool, kind: str, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
     x = values(rng, (rows * tile[0], count * tile[1]), kind)
@@ -118,7 +119,7 @@ def test_choice(
     if seed % 3 == 0:  # both encodings alike: ties must go to the first
         codes, scales = (codes[0], codes[0]), (scales[0], scales[0])
     amax = np.exp2(rng.uniform(-9, 9, () if one_amax else (rows, count))).astype(np.float32)
-    arguments = (x, codes, scales, (np.asarray(amax), np.float32(1536)), tile, E2M1, metric)
+    arguments = (x, codes, scales, (np.asarray(amax), np.float32(1536)), tile, E2M1, Criterion(metric, order))
     ours, theirs = CpuKernels.choose(*arguments), ReferenceKernels.choose(*arguments)
     np.testing.assert_array_equal(ours[0], theirs[0])
     np.testing.assert_array_equal(ours[1], theirs[1])
@@ -132,7 +133,7 @@ def test_the_choice_has_the_smaller_error(metric: str) -> None:
     x = rng.standard_normal((32, 64)).astype(np.float32)
     codes = tuple(rng.integers(0, 16, x.shape, dtype=np.uint8) for _ in range(2))
     one = np.ones((32, 4), np.float32)
-    _, second = ReferenceKernels.choose(x, codes, (one, one), (one, np.float32(1)), (1, 16), E2M1, metric)
+    _, second = ReferenceKernels.choose(x, codes, (one, one), (one, np.float32(1)), (1, 16), E2M1, Criterion(metric))
     error = [np.abs(decode(code, E2M1) - x).reshape(32, 4, 16) for code in codes]
     by_block = {
         "mse": [(e * e).sum(axis=2) for e in error],

@@ -115,18 +115,30 @@ def test_transformer_engine_s_transform_in_bf16(dist: str, sign: str, kernels: t
     panel = np.ascontiguousarray(x.astype(np.float32).T)
     rotated = rotation.apply(panel, kernels or ReferenceKernels).astype(ml_dtypes.bfloat16)
     np.testing.assert_array_equal(rotated.view(np.uint16), vectors[f"rht_{sign}/{dist}/bf16/rhtT_exact"])
+    np.testing.assert_array_equal(rotated.view(np.uint16), vectors[f"rht_{sign}/{dist}/bf16/rhtT_cpu"])
 
 
 @pytest.mark.parametrize("dist", RHT)
-def test_transformer_engine_without_signs_is_plain_quantization_of_the_bf16_transform(dist: str) -> None:
-    """+h:16 keeps float32 where Transformer Engine stores bfloat16, so its codes may differ; the stages may not."""
+def test_transformer_engine_s_operand_without_signs(dist: str) -> None:
     case = f"rht_nosign/{dist}/bf16"
-    vectors, _ = te_rotated(case)
-    packed = fp4sim.quantize(vectors[f"{case}/rhtT_exact"].view(ml_dtypes.bfloat16), "nvfp4")
-    ours, theirs = unpack(packed.packed), unpack(vectors[f"{case}/qT"])
+    vectors, x = te_rotated(case)
+    packed = fp4sim.quantize(x, "nvfp4+h:16:te", axis=0)
+    np.testing.assert_array_equal(packed.packed, vectors[f"{case}/qT"])
+    np.testing.assert_array_equal(packed.block_scale, vectors[f"{case}/sT"])
+    assert packed.tensor_scale == vectors[f"{case}/amaxT"][0] / np.float32(2688)
+
+
+@pytest.mark.parametrize("sign", ["sign", "nosign"])
+@pytest.mark.parametrize("dist", RHT)
+def test_transformer_engine_does_not_rotate_the_other_operand(dist: str, sign: str) -> None:
+    case = f"rht_{sign}/{dist}/bf16"
+    vectors, x = te_rotated(case)
+    packed = fp4sim.quantize(x, "nvfp4")
+    ours, theirs = unpack(packed.packed), unpack(vectors[f"{case}/q"])
     differ = ours != theirs
     assert np.all((ours[differ] == 8) & (theirs[differ] == 0))  # -0, as in test_golden_te.py
-    np.testing.assert_array_equal(packed.block_scale, vectors[f"{case}/sT"])
+    np.testing.assert_array_equal(packed.block_scale, vectors[f"{case}/s"])
+    assert packed.tensor_scale == vectors[f"{case}/amax"][0] / np.float32(2688)
 
 
 @pytest.mark.parametrize("spec", ["e2m1", "bf16", "fp32"])

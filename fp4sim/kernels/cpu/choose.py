@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fp4sim.floats import FloatFormat
+    from fp4sim.kernels.interface import Criterion
 
 LANES = 16
 
@@ -29,33 +30,39 @@ def choose(
     group: tuple[NDArray[np.float32], np.float32],
     tile: tuple[int, int],
     fmt: FloatFormat,
-    metric: str,
+    criterion: Criterion,
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """See :meth:`fp4sim.kernels.interface.Kernels.choose`."""
     shape = scales[0].shape
-    amax = np.ascontiguousarray(np.broadcast_to(group[0], shape), np.float32)
+    factor = np.ascontiguousarray(np.broadcast_to(group[0], shape), np.float32)
     out, other = np.empty(x.shape, np.uint8), np.empty(shape, np.bool_)
-    _kernel(fmt, metric)(x, *codes, *scales, amax, group[1], tile[0], out, other)
+    _kernel(fmt, criterion)(x, *codes, *scales, factor, group[1], tile[0], out, other)
     return out, other
 
 
 @lru_cache(maxsize=16)
-def _kernel(fmt: FloatFormat, metric: str) -> Any:
+def _kernel(fmt: FloatFormat, criterion: Criterion) -> Any:
     """The kernel of one format and criterion; a code's value is put together from its bits, which vectorizes."""
     shift = np.int32(23 - fmt.mantissa_bits)
     rebias = np.int32((127 - fmt.bias) << 23)
     first_normal = np.int32(1 << fmt.mantissa_bits)
     quantum = np.float32(fmt.min_normal * 2.0**-fmt.mantissa_bits)
     sign_mask, sign_shift = np.int32(fmt.sign_mask), np.int32(31 - fmt.magnitude_bits)
-    squared, largest = metric == "mse", metric == "absmax"
+    squared, largest = criterion.metric == "mse", criterion.metric == "absmax"
+    exact, scaled = criterion.order == "exact", criterion.order == "scaled"
 
     @inlined
-    def term(x: Any, code: Any, scale: Any, amax: Any, reach: Any) -> Any:
+    def term(x: Any, code: Any, scale: Any, factor: Any, reach: Any) -> Any:
         magnitude = np.int32(code & (sign_mask - np.int32(1)))
         normal = float_of(np.int32(np.int32(magnitude << shift) + rebias))
         value = np.float32(magnitude) * quantum if magnitude < first_normal else normal
         signed = float_of(np.int32(bits_of(value) | np.int32((code & sign_mask) << sign_shift)))
-        d = abs(((signed * scale) * amax) / reach - x)
+        if exact:
+            d = abs(((signed * scale) * factor) / reach - x)
+        elif scaled:
+            d = abs(signed * scale - x * factor)
+        else:
+            d = abs(x - signed * (scale * factor))
         return d * d if squared else d
 
     @kernel
@@ -65,7 +72,7 @@ def _kernel(fmt: FloatFormat, metric: str) -> Any:
         second: Any,
         scale1: Any,
         scale2: Any,
-        amax: Any,
+        factor: Any,
         reach: Any,
         rows: Any,
         out: Any,
@@ -75,7 +82,7 @@ def _kernel(fmt: FloatFormat, metric: str) -> Any:
         term1, term2 = np.empty(16, np.float32), np.empty(16, np.float32)
         for tile in range(other.shape[0]):
             for block in range(other.shape[1]):
-                s1, s2, a = scale1[tile, block], scale2[tile, block], amax[tile, block]
+                s1, s2, a = scale1[tile, block], scale2[tile, block], factor[tile, block]
                 for r in range(rows):
                     line, code1, code2 = x[tile * rows + r], first[tile * rows + r], second[tile * rows + r]
                     for j in range(16):

@@ -19,7 +19,7 @@ from fp4sim.kernels.cpu import (
     scales,
     stochastic,
 )
-from fp4sim.kernels.interface import ElementCast, Place
+from fp4sim.kernels.interface import Criterion, ElementCast, Place
 from fp4sim.kernels.reference import blocks
 from fp4sim.kernels.reference.kernels import SMALLEST_NORMAL, ReferenceKernels
 from fp4sim.randbits import Stream
@@ -94,11 +94,11 @@ class CpuKernels:
         group: tuple[NDArray[np.float32], np.float32],
         tile: tuple[int, int],
         fmt: FloatFormat,
-        metric: str,
+        criterion: Criterion,
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """The encoding of less error, block by block."""
         run = choose.choose if choose.can_choose(tile) else ReferenceKernels.choose
-        return run(x, codes, scales, group, tile, fmt, metric)
+        return run(x, codes, scales, group, tile, fmt, criterion)
 
     @staticmethod
     def te_scales(

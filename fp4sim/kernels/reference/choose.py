@@ -1,8 +1,13 @@
-"""Which of two encodings of a block has less error: Transformer Engine's exact four-over-six arithmetic (d0067d0).
+"""Which of two encodings of a block has less error, in one of three orders of float32 operations.
 
-With q a code's value, s the block scale, A the amax of the tensor-scale group and R what it is mapped to:
-v = fl(fl(fl(q s) A) / R), d = fl(v - x). A row's error is the sum, in order of columns and in float32, of fl(d d) (mse) or
-|d| (mae), or the largest |d| (absmax); the rows of a tile are joined by halving (row i with i + 8, 4, 2, 1).
+With q a code's value and s the block scale, the difference d of an element is
+
+* ``exact``    fl(fl(fl(fl(q s) A) / R) - x), A the amax of the tensor-scale group and R what it is mapped to
+* ``scaled``   fl(fl(q s) - fl(x S)), S the group's encode factor: in units of the block scale
+* ``product``  fl(x - fl(q fl(s t))), t the group's decode factor
+
+(Transformer Engine d0067d0, exact and fast mode; Quartet II.) A row's error is the sum, in order of columns and in float32, of
+fl(d d) (mse) or |d| (mae), or the largest |d| (absmax); the rows of a tile are joined by halving (row i with i + 8, 4, 2, 1).
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fp4sim.floats import FloatFormat
+    from fp4sim.kernels.interface import Criterion
 
 
 def choose(
@@ -27,13 +33,13 @@ def choose(
     group: tuple[NDArray[np.float32], np.float32],
     tile: tuple[int, int],
     fmt: FloatFormat,
-    metric: str,
+    criterion: Criterion,
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """See :meth:`fp4sim.kernels.interface.Kernels.choose`."""
-    amax = np.broadcast_to(group[0], scales[0].shape)
+    factor = np.broadcast_to(group[0], scales[0].shape)
     with np.errstate(all="ignore"):
         first, second = (
-            _block_error(x, one, scale, amax, group[1], tile, fmt, metric)
+            _block_error(x, one, scale, (factor, group[1]), tile, fmt, criterion)
             for one, scale in zip(codes, scales, strict=True)
         )
         other = second < first
@@ -44,15 +50,20 @@ def _block_error(
     x: NDArray[np.float32],
     codes: NDArray[np.uint8],
     scale: NDArray[np.float32],
-    amax: NDArray[np.float32],
-    reach: np.float32,
+    group: tuple[NDArray[np.float32], np.float32],
     tile: tuple[int, int],
     fmt: FloatFormat,
-    metric: str,
+    criterion: Criterion,
 ) -> NDArray[np.float32]:
-    rows, cols = tile
-    value = decode(codes, fmt).astype(np.float32) * expand(scale, tile) * expand(amax, tile) / reach
-    error = np.abs(value - x).reshape(x.shape[0], -1, cols)
+    (rows, cols), metric = tile, criterion.metric
+    value, factor = decode(codes, fmt).astype(np.float32), expand(group[0], tile)
+    if criterion.order == "exact":
+        difference = value * expand(scale, tile) * factor / group[1] - x
+    elif criterion.order == "scaled":
+        difference = value * expand(scale, tile) - x * factor
+    else:
+        difference = x - value * expand(scale * group[0], tile)
+    error = np.abs(difference).reshape(x.shape[0], -1, cols)
     if metric == "absmax":
         by_row = error.max(axis=-1)
     else:
