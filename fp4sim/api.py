@@ -221,6 +221,7 @@ def verify(
     axis: int = -1,
     scale_layout: str = "auto",
     padding: str = "zero",
+    zeros: str = "signed",
     identify: bool = False,
     threads: int | None = None,
 ) -> VerifyResult:
@@ -235,6 +236,7 @@ def verify(
         dequantized: the decoded tensor.
         axis: the axis that blocks run along.
         padding: ``zero`` if padding bytes must be zero, ``any`` if not.
+        zeros: ``signed`` if decoded zeros must have the right sign, ``any`` if not.
         identify: try every dialect too.
         threads: worker threads.
 
@@ -250,7 +252,7 @@ def verify(
 
     outputs = {"block_scale": block_scale, "tensor_scale": tensor_scale, "divisor": divisor, "dequantized": dequantized}
     case = case_of(x, codes, outputs)
-    options = Options(_integer("axis", axis), scale_layout, padding, identify=identify, threads=threads)
+    options = Options(_integer("axis", axis), scale_layout, padding, zeros, identify=identify, threads=threads)
     return verify_dump(Dump((case,)), spec if isinstance(spec, Spec) else parse(spec), options)
 
 

@@ -34,7 +34,7 @@ def convert(
     """Write weights as compressed-tensors or ModelOpt store them, with the configuration that says so.
 
     Floats are quantized: without --include all matrices but embeddings, heads, norms and routers. Weights that runtimes
-    fuse (q, k, v; gate, up) share the largest of their tensor scales. Of packed and quantized checkpoints codes and block
+    fuse (q, k, v; gate, up) share the tensor scale of their largest amax. Of packed and quantized checkpoints codes and block
     scales are kept bit for bit; a multiplier that becomes a divisor is rounded once. Other files, such as the tokenizer,
     are yours to copy, and no scales of activations are written.
     """

@@ -27,7 +27,17 @@ def verify(
         str | None,
         typer.Argument(
             metavar="DUMP",
-            help="What a kernel read and wrote: .safetensors, .npz, a folder of .npy files, or a JSON manifest of .bin files.",
+            help="What a kernel read and wrote: .safetensors, .npz, a folder of .npy files, or a JSON manifest of .bin files;"
+            " with --against a quantized checkpoint.",
+        ),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            "--source",
+            metavar="FLOATS",
+            help="DUMP is a quantized checkpoint: compare it with the quantization of these floats.",
         ),
     ] = None,
     identify: Annotated[bool, typer.Option("--identify", help="Also try every dialect, the best first.")] = False,
@@ -37,6 +47,9 @@ def verify(
         typer.Option(metavar="NAME", help="Layout of the block scales: auto (by their size), linear, 128x4 or 8x4."),
     ] = "auto",
     padding: Annotated[str, typer.Option(metavar="RULE", help="What padding bytes must be: zero, or any.")] = "zero",
+    zeros: Annotated[
+        str, typer.Option(metavar="RULE", help="The sign of decoded zeros: signed (a bit like others), or any.")
+    ] = "signed",
     seed: Seed = 0,
     threads: Threads = None,
     json: Json = False,
@@ -60,7 +73,9 @@ def verify(
     """Compare a kernel's dump with fp4sim's own quantization, bit for bit, and explain what differs.
 
     A dump names its arrays [CASE.]x, and any of codes, block_scale, tensor_scale (a multiplier) or global_scale (a divisor)
-    and dequantized; codes.0, codes.1 … are draws of a stochastic kernel.
+    and dequantized; codes.0, codes.1 … are draws of a stochastic kernel. y is a GEMM output (with the operand w), held to
+    a bound and not to bits. With --against each quantized weight of a checkpoint is compared with the quantization of the
+    float weight of its name.
     """
     from fp4sim.cli.verify_output import check_files, check_junit, write_files, write_junit
     from fp4sim.errors import ExitCode, UsageError
@@ -69,6 +84,8 @@ def verify(
     from fp4sim.verifying.check import Options, verify_dump
     from fp4sim.verifying.dump import read_dump
 
+    if mutations and against is not None:
+        raise UsageError("--against compares a checkpoint, --mutations tests a tolerance: give one of them")
     if mutations:
         _test_tolerance(dump, spec, (atol, rtol, cosine, min_score), axis, seed, output or (), as_json=json)
         return
@@ -77,11 +94,17 @@ def verify(
     if dump is None:
         raise UsageError("no DUMP: name the file or folder that holds what a kernel read and wrote")
     wanted = parse(spec)
-    options = Options(axis, scale_layout, padding, seed, identify=identify, threads=threads)
+    options = Options(axis, scale_layout, padding, zeros, seed, identify=identify, threads=threads)
     options.check()
-    check_files(output or (), markdown, dump)
-    check_junit(junit, dump)
-    result = verify_dump(read_dump(dump), wanted, options)
+    for source in (dump, *([against] if against else [])):
+        check_files(output or (), markdown, source)
+        check_junit(junit, source)
+    if against is None:
+        result = verify_dump(read_dump(dump), wanted, options)
+    else:
+        from fp4sim.verifying.checkpoint import verify_checkpoint
+
+        result = verify_checkpoint(dump, against, wanted, options)
     write_files(result, output or (), markdown)
     write_junit(result, junit)
     _show(result, as_json=json)

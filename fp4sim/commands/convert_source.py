@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,13 +18,12 @@ from fp4sim.commands.packed_parts import PARTS, TRUST, part_names
 from fp4sim.errors import UnreadableError, UsageError
 from fp4sim.estimators.pipeline import check_spec
 from fp4sim.io.files import shown
-from fp4sim.io.source import select
+from fp4sim.io.source import ArrayTensor, select
 from fp4sim.kernels.reference.blocks import pack
 from fp4sim.packing import quantize_tensor
 
 if TYPE_CHECKING:
     from fp4sim.checkpoints.checkpoint import Checkpoint
-    from fp4sim.checkpoints.fused import Key
     from fp4sim.checkpoints.weight import QuantizedWeight
     from fp4sim.checkpoints.write import Arrays, Format, Target
     from fp4sim.io.source import Tensor
@@ -121,29 +120,36 @@ def _from_floats(tensors: Sequence[Tensor], selection: Selection, target: Target
 
 
 def _quantized(tensors: Sequence[Tensor], spec: Spec, selection: Selection) -> dict[str, PackedTensor]:
-    """Each tensor quantized; those that runtimes fuse under the largest of their tensor scales."""
+    """Each tensor quantized; those that runtimes fuse under the tensor scale of their largest amax."""
 
-    def quantized(tensor: Tensor, given: np.float32 | None = None) -> PackedTensor:
-        one = spec if given is None else replace(spec, tensor_scale=replace(spec.tensor_scale, mode="given"))
-        scale = None if given is None else np.asarray(given, np.float32)
-        return quantize_tensor(tensor, one, seed=selection.seed, threads=selection.threads, tensor_scale=scale)
+    def quantized(tensor: Tensor) -> PackedTensor:
+        return quantize_tensor(tensor, spec, seed=selection.seed, threads=selection.threads)
 
-    done = {tensor.info.name: quantized(tensor) for tensor in tensors}
-    if spec.tensor_scale.mode != "tensor":
-        return done
-    groups: dict[Key, list[Tensor]] = {}
-    for tensor in tensors:
-        key = fused_key(tensor.info.name)
-        if key is not None:
-            groups.setdefault(key, []).append(tensor)
+    groups: dict[Any, list[Tensor]] = {}
+    for number, tensor in enumerate(tensors):
+        key = fused_key(tensor.info.name) if spec.tensor_scale.mode == "tensor" else None
+        alike = (key, tensor.info.shape[1:], tensor.info.dtype)
+        groups.setdefault(number if key is None else alike, []).append(tensor)
+    done: dict[str, PackedTensor] = {}
     for members in groups.values():
-        # 1 stands for an all-zero tensor, which fits under any scale
-        own = [done[t.info.name].tensor_scale for t in members if done[t.info.name].packed.any()]
-        largest = max(own, default=np.float32(1))
-        for tensor in members:
-            if done[tensor.info.name].tensor_scale != largest:
-                done[tensor.info.name] = quantized(tensor, np.float32(largest))
-    return done
+        if len(members) == 1:
+            done[members[0].info.name] = quantized(members[0])
+            continue
+        whole = ArrayTensor(members[0].info.name, np.concatenate([tensor.read_all() for tensor in members]))
+        done |= _parted(quantized(whole), members)
+    return {tensor.info.name: done[tensor.info.name] for tensor in tensors}
+
+
+def _parted(packed: PackedTensor, members: Sequence[Tensor]) -> dict[str, PackedTensor]:
+    """The parts of weights that were quantized as the one matrix that runtimes make of them."""
+    parts, start = {}, 0
+    for tensor in members:
+        rows = slice(start, start + tensor.info.shape[0])
+        start = rows.stop
+        parts[tensor.info.name] = replace(
+            packed, packed=packed.packed[rows], block_scale=packed.block_scale[rows], shape=tensor.info.shape
+        )
+    return parts
 
 
 def _check_storable(name: str, spec: Spec, shape: tuple[int, ...], axis: int) -> None:

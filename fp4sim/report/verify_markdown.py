@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fp4sim.report.cells import count_of, shape_text
 from fp4sim.report.markdown import code
-from fp4sim.report.verify_text import close_lines, compared_text
+from fp4sim.report.verify_text import close_lines, compared_text, gemm_lines
 
 if TYPE_CHECKING:
     from fp4sim.report.verify_model import CaseResult, VerifyResult
@@ -20,7 +20,8 @@ def verify_markdown(result: VerifyResult) -> str:
     verdict = "OK" if result.ok else "FAILED"
     parts = [
         f"### {verdict}: {count_of(len(result.cases), 'case')} against {code(result.short)}",
-        f"Compared {compared_text(result.totals)}, bit for bit.",
+        f"Compared {compared_text(result.totals)}, bit for bit." if result.totals else "",
+        _gemm(result),
         _table(result),
         *(_details(case) for case in [case for case in result.cases if not case.ok][:_DETAILS]),
         "" if result.ok else f"Repeat with {code(result.repro)}",
@@ -45,10 +46,21 @@ def _table(result: VerifyResult) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *rows))
 
 
+def _gemm(result: VerifyResult) -> str:
+    found = result.gemm
+    if found is None:
+        return ""
+    return (
+        f"Of {found.total:,} GEMM outputs {found.wrong:,} are outside the bound of FP32 accumulation: a bound on the float64"
+        " product, not bit equality."
+    )
+
+
 def _details(case: CaseResult) -> str:
     lines = [f"#### {code(case.name)}" if case.name else "#### The differences", ""]
-    if case.stochastic is None:
+    if case.stochastic is None and case.counts:
         lines += ["```", *close_lines(case.close), "```", ""]
+    lines += [f"- {line.strip()}" for line in (gemm_lines(case.gemm) if case.gemm else ())]
     lines += [f"- {code(finding.cause)}: {finding.sentence}" for finding in case.findings]
     if case.scale_deltas:
         steps = ", ".join(f"{step}: {count:,}" for step, count in case.scale_deltas.items())

@@ -99,6 +99,24 @@ class StochasticResult:
 
 
 @dataclass(frozen=True)
+class GemmResult:
+    """A GEMM output held to the bound of FP32 accumulation, which is no bit equality. ``shape``: M, N, K.
+
+    ``outside`` of ``total`` elements are beyond it; ``worst``: the largest error in units of the bound (None: not finite),
+    ``error``: that error, ``worst_at``: its index in y. ``operands``: where they come from.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    outside: int
+    total: int
+    worst: float | None
+    error: float | None
+    worst_at: tuple[int, ...]
+    operands: str
+
+
+@dataclass(frozen=True)
 class CaseResult:
     """One case. ``counts`` by part: codes, scales, tensor_scale, dequantized, padding (only what was dumped).
 
@@ -116,18 +134,23 @@ class CaseResult:
     findings: tuple[Finding, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     stochastic: StochasticResult | None = None
+    gemm: GemmResult | None = None
     notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether every compared bit is right and no alarm says otherwise."""
+        """Whether every compared bit is right, a GEMM output is inside its bound, and no alarm says otherwise."""
         alarmed = self.stochastic is not None and any(alarm.failed for alarm in self.stochastic.alarms)
-        return not alarmed and all(count.wrong == 0 for count in self.counts.values())
+        beyond = self.gemm is not None and self.gemm.outside > 0
+        return not alarmed and not beyond and all(count.wrong == 0 for count in self.counts.values())
 
 
 @dataclass(frozen=True)
 class VerifyResult:
-    """What ``verify`` found. ``to_dict`` is its JSON; as text it is the terminal's report."""
+    """What ``verify`` found. ``to_dict`` is its JSON; as text it is the terminal's report.
+
+    ``ignored``: arrays of a dump whose names say nothing; ``unmatched``: weights of a checkpoint that were not compared.
+    """
 
     spec: str
     short: str
@@ -138,6 +161,7 @@ class VerifyResult:
     version: str
     bits_version: int
     ignored: tuple[str, ...] = ()
+    unmatched: tuple[str, ...] = ()
     schema: str = VERIFY_SCHEMA
 
     @property
@@ -153,6 +177,12 @@ class VerifyResult:
             for part, count in case.counts.items():
                 totals[part] = totals.get(part, Count(0, 0)) + count
         return totals
+
+    @property
+    def gemm(self) -> Count | None:
+        """Elements of GEMM outputs outside their bound, over all cases; None where there are no GEMM outputs."""
+        found = [Count(case.gemm.outside, case.gemm.total) for case in self.cases if case.gemm is not None]
+        return sum(found[1:], found[0]) if found else None
 
     def to_dict(self) -> dict[str, Any]:
         """Strict-JSON data."""

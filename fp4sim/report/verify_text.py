@@ -10,7 +10,14 @@ from fp4sim.report.cells import count_of, safe_name, shape_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fp4sim.report.verify_model import CaseResult, Closeness, Count, StochasticResult, VerifyResult
+    from fp4sim.report.verify_model import (
+        CaseResult,
+        Closeness,
+        Count,
+        GemmResult,
+        StochasticResult,
+        VerifyResult,
+    )
 
 NOUNS = {
     "codes": "code",
@@ -23,6 +30,7 @@ _INDENT = "  "
 _NAME_LIMIT = 60
 _CASES_SHOWN = 20
 _CANDIDATES_SHOWN = 8
+_NOTES_SHOWN = 8
 
 
 def verify_text(result: VerifyResult, width: int = 100) -> str:
@@ -31,24 +39,51 @@ def verify_text(result: VerifyResult, width: int = 100) -> str:
     failed = [case for case in result.cases if not case.ok]
     shown = failed[:_CASES_SHOWN] if len(result.cases) > 1 else list(result.cases)
     for case in shown:
-        if not case.ok or case.candidates or case.stochastic or case.notes:
+        if not case.ok or case.candidates or case.stochastic or case.notes or case.gemm:
             lines += [*_case(case, result), ""]
     if len(failed) > len(shown):
         lines += [f"{len(failed) - len(shown):,} more cases differ: --json and -o FILE hold all", ""]
+    if len(result.cases) > 1:
+        lines += _over_all(result)
     lines += _verdict(result, len(failed))
     if result.ignored:
-        names = ", ".join(safe_name(name, _NAME_LIMIT) for name in result.ignored[:5])
-        lines.append(f"Not read, names unknown: {names}{', …' if len(result.ignored) > 5 else ''}")
+        lines.append(f"Not read, names unknown: {_some(result.ignored)}")
+    if result.unmatched:
+        weights = count_of(len(result.unmatched), "quantized weight")
+        lines.append(
+            f"Not compared, their floats are not there or their format is another: {weights}, {_some(result.unmatched)}"
+        )
     wrapped = [part for line in lines for part in _wrapped(line, width)]
     if failed:
         wrapped.append(f"REPRO: {safe_name(result.repro)}")
     return "\n".join(wrapped) + "\n"
 
 
+def _over_all(result: VerifyResult) -> Iterator[str]:
+    """Of several cases: who reproduces all of them, and the notes of those that are right and so not shown."""
+    exact = [{one.spec for one in case.candidates if one.exact} for case in result.cases if case.candidates]
+    if exact:
+        order = dict.fromkeys(one.spec for case in result.cases for one in case.candidates)
+        named = [spec for spec in order if all(spec in found for found in exact)]
+        who = (
+            f"all are reproduced exactly by {', '.join(named)}"
+            if named
+            else "no dialect reproduces all of them exactly"
+        )
+        yield f"Identified over {count_of(len(exact), 'case')}: {who}"
+    notes = [note for case in result.cases if case.ok for note in case.notes]
+    for note in list(dict.fromkeys(notes))[:_NOTES_SHOWN]:
+        yield f"Note on {count_of(notes.count(note), 'case')}: {note}"
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(safe_name(name, _NAME_LIMIT) for name in names[:5]) + (", …" if len(names) > 5 else "")
+
+
 def compared_text(totals: dict[str, Count]) -> str:
     """What was compared: 65,536 codes, 4,096 scales and 1 tensor scale."""
     parts = [count_of(count.total, NOUNS[part]) for part, count in totals.items()]
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return "".join(parts) if len(parts) < 2 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def counts_text(counts: dict[str, Count]) -> str:
@@ -71,9 +106,10 @@ def _case(case: CaseResult, result: VerifyResult) -> Iterator[str]:
     name = f"case {safe_name(case.name, _NAME_LIMIT)}: " if case.name else ""
     yield f"{'ok' if case.ok else 'FAILED'} {name}{shape_text(case.shape)} {case.dtype} against {result.short}"
     if not case.ok:
-        if case.stochastic is None:  # draws differ from fp4sim's own, and may
+        if case.stochastic is None and case.counts:  # draws differ from fp4sim's own, and may
             yield from close_lines(case.close)
-        yield f"Differing: {counts_text(case.counts)}"
+        if case.counts:
+            yield f"Differing: {counts_text(case.counts)}"
     if case.scale_deltas:
         yield "Scale bytes off by: " + ", ".join(f"{step} {count:,}×" for step, count in case.scale_deltas.items())
     if case.code_causes:
@@ -86,6 +122,8 @@ def _case(case: CaseResult, result: VerifyResult) -> Iterator[str]:
                 scales += f" but found 0x{block.scale_found:02X}"
         amax = "not finite" if block.amax is None else f"{block.amax:.6g}"
         yield f"{_INDENT}block at {block.index}: {count_of(block.codes_wrong, 'code')} wrong, amax {amax}{scales}"
+    if case.gemm:
+        yield from gemm_lines(case.gemm)
     for finding in case.findings:
         also = f" (as well explained by {', '.join(finding.also)})" if finding.also else ""
         yield f"CAUSE {finding.cause}: {finding.sentence}{also}"
@@ -94,6 +132,18 @@ def _case(case: CaseResult, result: VerifyResult) -> Iterator[str]:
     yield from _candidates(case)
     for note in case.notes:
         yield f"Note: {note}"
+
+
+def gemm_lines(found: GemmResult) -> Iterator[str]:
+    """A GEMM output: how many elements are outside the bound, how near the worst comes, and what that means."""
+    rows, cols, depth = found.shape
+    worst = "not finite" if found.worst is None else f"{found.worst:.3g} of the bound"
+    error = "" if found.error is None else f" ({found.error:.4g})"
+    yield (
+        f"GEMM output, M {rows:,}, N {cols:,}, K {depth:,}, {found.dtype}: {found.outside:,} of {found.total:,} outside the"
+        f" bound of FP32 accumulation; the worst error is {worst}{error}, at {found.worst_at}"
+    )
+    yield f"{_INDENT}a bound, not bit equality, on the float64 product of the decoded operands: {found.operands}"
 
 
 def _stochastic(found: StochasticResult) -> Iterator[str]:
@@ -121,10 +171,16 @@ def _candidates(case: CaseResult) -> Iterator[str]:
 
 def _verdict(result: VerifyResult, failed: int) -> list[str]:
     cases = count_of(len(result.cases), "case")
+    gemm = result.gemm
     if failed:
-        return [f"FAILED: {failed:,} of {cases} not {result.short}; differing {counts_text(result.totals)}"]
-    compared = compared_text(result.totals)
-    return [f"OK: {cases} bit for bit {result.short}: {compared} compared, none differs"]
+        parts = [f"differing {counts_text(result.totals)}"] if result.totals else []
+        parts += [f"GEMM outputs outside their bound {gemm.wrong:,}/{gemm.total:,}"] if gemm else []
+        return [f"FAILED: {failed:,} of {cases} not {result.short}; {'; '.join(parts)}"]
+    within = f"{count_of(gemm.total, 'GEMM output')} within the bound of FP32 accumulation" if gemm else ""
+    if not result.totals:
+        return [f"OK: {cases} of {result.short}: {within}; nothing was compared bit for bit"]
+    compared = f"{compared_text(result.totals)} compared, none differs"
+    return [f"OK: {cases} bit for bit {result.short}: {compared}" + (f"; {within}, not bit for bit" if within else "")]
 
 
 def _wrapped(line: str, width: int) -> list[str]:

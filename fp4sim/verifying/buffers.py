@@ -45,7 +45,8 @@ class Output:
     """What a kernel wrote. None: not dumped.
 
     ``codes``: (rows, length), one a byte, of the first draw; ``draws``: of every draw. ``scales``: (block rows, blocks).
-    ``tensor_scale``: float32, flat, as dumped (``divides``: a divisor). ``values``: (rows, length). ``layout``: that the
+    ``tensor_scale``: float32, flat, as dumped (``divides``: a divisor,
+    ``inverse``: or the rounded inverse of the multiplier). ``values``: (rows, length). ``layout``: that the
     scales were read in.
     """
 
@@ -57,6 +58,7 @@ class Output:
     values: NDArray[Any] | None
     layout: Layout
     padding: Padding
+    inverse: bool = False
 
 
 def output_of(case: Case, spec: Spec, geometry: Geometry, layout: str = "auto") -> Output:
@@ -82,6 +84,7 @@ def output_of(case: Case, spec: Spec, geometry: Geometry, layout: str = "auto") 
         None if case.dequantized is None else _values(case.dequantized, geometry, case),
         found,  # type: ignore[arg-type]
         padding,
+        case.inverse,
     )
 
 

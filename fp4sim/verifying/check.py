@@ -18,12 +18,16 @@ from fp4sim.verifying import differences
 from fp4sim.verifying.buffers import Output, output_of
 from fp4sim.verifying.closeness import closeness, decoded_values, dtype_name
 from fp4sim.verifying.expected import Expected, expect
+from fp4sim.verifying.explain.gemm import explain as explain_gemm
 from fp4sim.verifying.explain.hypothesis import unequal
 from fp4sim.verifying.explain.scene import Scene
+from fp4sim.verifying.gemm import Product, judge_gemm, product_of
 from fp4sim.verifying.identify import identify, rates
 from fp4sim.verifying.stochastic import judge_draws
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from fp4sim.spec import Spec
@@ -32,13 +36,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """How to compare. ``layout``: of the block scales, ``auto``: by their size. ``padding``: must it be ``zero``, or
-    is it ``any``. ``explain``: look for causes. ``identify``: try every dialect.
+    """How to compare.
+
+    ``layout``: of the block scales, ``auto``: by their size. ``padding``: must it be ``zero``, or is it ``any``. ``zeros``:
+    does the sign of a decoded zero count (``signed``), or not (``any``). ``explain``: look for causes. ``identify``: try
+    every dialect.
     """
 
     axis: int = -1
     layout: str = "auto"
     padding: str = "zero"
+    zeros: str = "signed"
     seed: int = 0
     explain: bool = True
     identify: bool = False
@@ -50,6 +58,8 @@ class Options:
             raise UsageError(f"scale layout {self.layout!r}: auto, {', '.join(LAYOUTS)}")
         if self.padding not in ("zero", "any"):
             raise UsageError(f"padding {self.padding!r}: zero or any")
+        if self.zeros not in ("signed", "any"):
+            raise UsageError(f"zeros {self.zeros!r}: signed or any")
 
 
 def verify_dump(dump: Dump, spec: Spec, options: Options = Options()) -> VerifyResult:
@@ -57,24 +67,45 @@ def verify_dump(dump: Dump, spec: Spec, options: Options = Options()) -> VerifyR
 
     Raises UnreadableError for arrays that do not fit, NothingComparedError where no case has an output.
     """
-    from fp4sim import BITS_VERSION, __version__
-
     options.check()
     cases = [verify_case(case, spec, options) for case in dump.cases]
-    if not any(count.total for case in cases for count in case.counts.values()):
+    return result_of(cases, spec, dump.path, options, ignored=dump.ignored)
+
+
+def result_of(
+    cases: Sequence[CaseResult],
+    spec: Spec,
+    path: str,
+    options: Options,
+    *,
+    against: str = "",
+    ignored: tuple[str, ...] = (),
+    unmatched: tuple[str, ...] = (),
+) -> VerifyResult:
+    """The verdict over cases. Raises NothingComparedError where none has an output."""
+    from fp4sim import BITS_VERSION, __version__
+
+    if not any(case.gemm or any(count.total for count in case.counts.values()) for case in cases):
         alone = " but the values of stochastic codes; dump the codes" if spec.rounding is Rounding.SR else ""
         raise NothingComparedError(f"nothing was compared: the dump holds no output of a kernel{alone}")
-    settings = {"axis": options.axis, "scale_layout": options.layout, "padding": options.padding, "seed": options.seed}
+    settings = {
+        "axis": options.axis,
+        "scale_layout": options.layout,
+        "padding": options.padding,
+        "zeros": options.zeros,
+        "seed": options.seed,
+    }
     return VerifyResult(
         str(spec),
         spec.short,
-        dump.path,
+        path,
         tuple(cases),
-        repro_of(dump.path, spec, options),
+        repro_of(path, spec, options, against),
         settings,
         __version__,
         BITS_VERSION,
-        dump.ignored,
+        ignored,
+        unmatched,
     )
 
 
@@ -92,12 +123,14 @@ def verify_case(case: Case, spec: Spec, options: Options) -> CaseResult:
         )
 
     expected = requantize(spec, None, None)
-    output = output_of(case, spec, expected.geometry, options.layout)
-    scene = Scene.of(expected, output, requantize, thread_count(options.threads))
+    output, repeated = _worst_draw(output_of(case, spec, expected.geometry, options.layout), expected)
+    signed = options.zeros == "signed"
+    scene = Scene.of(expected, output, requantize, thread_count(options.threads), signed=signed)
     stochastic = judge_draws(scene) if spec.rounding is Rounding.SR and output.draws else None
     counts = _counts(scene, options)
     if stochastic is not None:
         counts["codes"] = stochastic[1]
+    product = _product(case, scene, options)
     result = CaseResult(
         case.name,
         tuple(case.x.shape),
@@ -105,14 +138,45 @@ def verify_case(case: Case, spec: Spec, options: Options) -> CaseResult:
         counts,
         closeness(expected, output, scene.threads),
         stochastic=None if stochastic is None else stochastic[0],
-        notes=tuple(_notes(output, counts, options)),
+        gemm=None if product is None else judge_gemm(product, case.x.shape),
+        notes=(*case.notes, *repeated, *_notes(output, counts, options)),
     )
     if not result.ok:
         result = _explained(result, scene, options, stochastic is not None)
+        if product is not None and result.gemm is not None and result.gemm.outside and options.explain:
+            result = replace(result, findings=(*result.findings, explain_gemm(product, result.gemm.outside)))
     if options.identify:
-        found = identify(spec, output, lambda other: rates(requantize(other, None, None), output))
-        result = replace(result, candidates=found)
+        seen = replace(output, codes=None) if spec.rounding is Rounding.SR else output  # no draw equals another
+        found = identify(spec, seen, lambda other: rates(requantize(other, None, None), seen, signed=signed))
+        unknown = () if found else ("--identify: nothing was dumped that tells dialects apart",)
+        result = replace(result, candidates=found, notes=(*result.notes, *unknown))
     return result
+
+
+def _worst_draw(output: Output, expected: Expected) -> tuple[Output, list[str]]:
+    """Of several runs of a kernel that is not stochastic the one with the most differing codes, and a note that says so."""
+    if expected.spec.rounding is Rounding.SR or len(output.draws) < 2:
+        return output, []
+    wrong = [rates(expected, replace(output, codes=codes))["codes"].wrong for codes in output.draws]
+    worst = int(np.argmax(wrong))
+    note = f"{sum(map(bool, wrong)):,} of {len(wrong):,} draws differ; draw {worst} is shown, the one that differs most"
+    return replace(output, codes=output.draws[worst]), [note] if wrong[worst] else []
+
+
+def _product(case: Case, scene: Scene, options: Options) -> Product | None:
+    """The product behind a dumped GEMM output. Raises UnreadableError naming the case."""
+    if case.gemm is None:
+        return None
+    spec = scene.expected.spec
+
+    def second(other: Case) -> Expected:
+        given = _given(other, spec)
+        return expect(other.x, spec, given=given, seed=options.seed, name=other.name, threads=options.threads)
+
+    try:
+        return product_of(case.gemm, scene.expected, scene.output, second)
+    except UnreadableError as error:
+        raise UnreadableError(f"{case.label}: {error}") from None
 
 
 def _given(case: Case, spec: Spec) -> NDArray[np.float32] | None:
@@ -135,7 +199,7 @@ def _counts(scene: Scene, options: Options) -> dict[str, Count]:
     counts: dict[str, Count] = {}
     if output.codes is not None:
         counts["codes"] = Count(int(np.count_nonzero(scene.bad_codes)), output.codes.size)
-    counts |= rates(expected, replace(output, codes=None))
+    counts |= rates(expected, replace(output, codes=None, values=None))
     if expected.spec.tensor_scale.mode == "given":
         counts.pop("tensor_scale", None)  # an input, not an output
     stochastic = expected.spec.rounding is Rounding.SR
@@ -144,7 +208,7 @@ def _counts(scene: Scene, options: Options) -> dict[str, Count]:
             want = decoded_values(expected, replace(output, values=None), dtype_name(output.values))
         else:
             want = np.moveaxis(expected.packed.dequantize(dtype_name(output.values)), expected.geometry.axis, -1)
-        wrong = unequal(want.reshape(output.values.shape), output.values)
+        wrong = unequal(want.reshape(output.values.shape), output.values, signed=scene.signed)
         counts["dequantized"] = Count(int(np.count_nonzero(wrong)), wrong.size)
     if output.padding.total:
         counts["padding"] = Count(output.padding.nonzero if options.padding == "zero" else 0, output.padding.total)
@@ -184,11 +248,12 @@ def _explained(result: CaseResult, scene: Scene, options: Options, stochastic: b
     return replace(result, scale_deltas=deltas, code_causes=causes, worst=worst, findings=findings)
 
 
-def repro_of(path: str, spec: Spec, options: Options) -> str:
+def repro_of(path: str, spec: Spec, options: Options, against: str = "") -> str:
     """The command line that repeats a comparison."""
-    words = ["fp4sim", "verify", path or "DUMP", "--spec", spec.short]
+    words = ["fp4sim", "verify", path or "DUMP", *(["--against", against] if against else []), "--spec", spec.short]
     words += ["--axis", str(options.axis)] if options.axis != -1 else []
     words += ["--scale-layout", options.layout] if options.layout != "auto" else []
     words += ["--padding", options.padding] if options.padding != "zero" else []
+    words += ["--zeros", options.zeros] if options.zeros != "signed" else []
     words += ["--seed", str(options.seed)] if options.seed else []
     return " ".join(word if word == "DUMP" else shlex.quote(word) for word in words)

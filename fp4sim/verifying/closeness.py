@@ -14,10 +14,12 @@ from fp4sim.report.verify_model import Closeness
 from fp4sim.verifying.blocks import index_of, to_blocks
 from fp4sim.verifying.expected import decoded, per_block
 from fp4sim.verifying.explain.hypothesis import unequal
+from fp4sim.verifying.identify import stored_scales
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fp4sim.packed import PackedTensor
     from fp4sim.verifying.buffers import Output
     from fp4sim.verifying.expected import Expected
 
@@ -35,6 +37,12 @@ def decoded_values(expected: Expected, output: Output, dtype: str = "float32") -
     """The kernel's values, (rows, length): as dumped, else what its codes and scales stand for."""
     if output.values is not None:
         return output.values
+    values = kernel_packed(expected, output).dequantize(dtype)
+    return np.asarray(np.moveaxis(values, expected.geometry.axis, -1).reshape(expected.geometry.rows, -1))
+
+
+def kernel_packed(expected: Expected, output: Output) -> PackedTensor:
+    """The kernel's codes and scales as a tensor, fp4sim's own where they were not dumped."""
     packed, geometry = expected.packed, expected.geometry
     changes: dict[str, Any] = {}
     if output.codes is not None:
@@ -48,8 +56,7 @@ def decoded_values(expected: Expected, output: Output, dtype: str = "float32") -
     multiplier = kernel_multiplier(output, expected)
     if multiplier is not None:
         changes["tensor_scale"] = multiplier
-    values = replace(packed, **changes).dequantize(dtype)
-    return np.asarray(np.moveaxis(values, geometry.axis, -1).reshape(geometry.rows, -1))
+    return replace(packed, **changes)
 
 
 def _readable(expected: Expected, scales: NDArray[np.unsignedinteger]) -> NDArray[np.unsignedinteger]:
@@ -65,7 +72,7 @@ def kernel_multiplier(output: Output, expected: Expected) -> NDArray[np.float32]
     if found is None or found.size != expected.packed.tensor_scale.size:
         return None
     if output.divides:
-        if np.array_equal(found, expected.divisors()):
+        if np.array_equal(found, stored_scales(expected, output)):
             return expected.packed.tensor_scale
         with np.errstate(all="ignore"):
             found = np.float32(1) / found

@@ -12,6 +12,7 @@ import numpy as np
 from fp4sim.errors import NothingComparedError, UnreadableError
 from fp4sim.io.files import shown
 from fp4sim.panels import is_float, widen
+from fp4sim.verifying.gemm_dump import Gemm, GemmRole, gemm_of, parse_gemm_key
 from fp4sim.verifying.keys import Role, names_of, parse_key
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ _OUTPUTS: tuple[Role, ...] = ("codes", "block_scale", "tensor_scale", "divisor",
 class Case:
     """One input and a kernel's output, the arrays as they were dumped.
 
-    ``codes``: one array a draw (empty: not dumped). ``divides``: the tensor scale is a divisor. See
+    ``codes``: one array a draw (empty: not dumped). ``divides``: the tensor scale is a divisor; ``inverse``: which may be the
+    rounded inverse of the multiplier as well. ``notes``: for the report. See
     :mod:`fp4sim.verifying.keys` for the names in files and :mod:`fp4sim.verifying.buffers` for shapes and dtypes.
     """
 
@@ -39,6 +41,9 @@ class Case:
     tensor_scale: NDArray[Any] | None = None
     divides: bool = False
     dequantized: NDArray[Any] | None = None
+    gemm: Gemm | None = None
+    inverse: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -70,11 +75,17 @@ def dump_of(arrays: dict[str, NDArray[Any]], path: str = "") -> Dump:
     """The cases of named arrays. Raises as :func:`read_dump`."""
     where = shown(path) if path else "the dump"
     found: dict[str, dict[Role, dict[int, str]]] = {}
+    products: dict[str, dict[GemmRole, str]] = {}
     ignored = []
     for name in arrays:
         key = parse_key(name)
         if key is None:
-            ignored.append(name)
+            of_gemm = parse_gemm_key(name)
+            if of_gemm is None:
+                ignored.append(name)
+            elif products.setdefault(of_gemm[0], {}).setdefault(of_gemm[1], name) != name:
+                both = f"'{shown(products[of_gemm[0]][of_gemm[1]], 80)}' and '{shown(name, 80)}'"
+                raise UnreadableError(f"{where}: {both} are both {of_gemm[1]}: keep one of them")
             continue
         draws = found.setdefault(key.case, {}).setdefault(key.role, {})
         draw = -1 if key.draw is None else key.draw
@@ -83,20 +94,30 @@ def dump_of(arrays: dict[str, NDArray[Any]], path: str = "") -> Dump:
                 f"{where}: '{shown(draws[draw], 80)}' and '{shown(name, 80)}' are both {key.role}: keep one of them"
             )
         draws[draw] = name
+    for case in [case for case, roles in products.items() if "y" not in roles or case not in found]:
+        ignored += products.pop(case).values()  # operands of nothing
     if not found:
         raise UnreadableError(f"{where}: holds no array of a known name; name the input {names_of('x')}")
-    if not any(role in roles for roles in found.values() for role in _OUTPUTS):
+    if not products and not any(role in roles for roles in found.values() for role in _OUTPUTS):
         raise NothingComparedError(
             f"{where}: holds inputs but no output of a kernel to compare; name the codes {names_of('codes')}"
         )
-    cases = tuple(_case(name, roles, arrays, where) for name, roles in sorted(found.items()))
+    cases = tuple(_case(name, roles, products.get(name, {}), arrays, where) for name, roles in sorted(found.items()))
     return Dump(cases, path, tuple(ignored))
 
 
-def _case(name: str, roles: dict[Role, dict[int, str]], arrays: dict[str, NDArray[Any]], where: str) -> Case:
+def _case(
+    name: str,
+    roles: dict[Role, dict[int, str]],
+    product: dict[GemmRole, str],
+    arrays: dict[str, NDArray[Any]],
+    where: str,
+) -> Case:
     who = f"{where}: case '{shown(name, 80)}'" if name else where
     if "x" not in roles:
-        raise UnreadableError(f"{who}: has no input; name it {names_of('x')}")
+        raise UnreadableError(
+            f"{who}: has no input; name it {names_of('x')}, or give a checkpoint's floats with --against"
+        )
     if "tensor_scale" in roles and "divisor" in roles:
         raise UnreadableError(f"{who}: has a tensor scale and a divisor; keep one of them")
 
@@ -104,6 +125,9 @@ def _case(name: str, roles: dict[Role, dict[int, str]], arrays: dict[str, NDArra
         draws = roles.get(role)
         if draws is None:
             return None
+        if len(draws) > 1:
+            both = " and ".join(f"'{shown(found, 80)}'" for found in [*draws.values()][:2])
+            raise UnreadableError(f"{who}: {both} are both {role}: draws are compared by their codes")
         found = next(iter(draws.values()))
         if filled:
             refuse_nan(arrays[found], f"{who}: '{shown(found, 80)}'")
@@ -111,6 +135,9 @@ def _case(name: str, roles: dict[Role, dict[int, str]], arrays: dict[str, NDArra
 
     x = input_of(arrays[next(iter(roles["x"].values()))], who)
     filled = refuse_nan(x, f"{who}: the input")
+    for key, found in product.items():
+        if filled and key in ("y", "w"):
+            refuse_nan(arrays[found], f"{who}: '{shown(found, 80)}'")
     tensor_scale = one("tensor_scale")
     divisor = one("divisor")
     return Case(
@@ -121,6 +148,7 @@ def _case(name: str, roles: dict[Role, dict[int, str]], arrays: dict[str, NDArra
         divisor if tensor_scale is None else tensor_scale,
         divisor is not None,
         one("dequantized"),
+        gemm_of({role: arrays[found] for role, found in product.items()}, who),
     )
 
 
@@ -178,7 +206,9 @@ def _folder(path: Path) -> dict[str, NDArray[Any]]:
         return raw.read_manifest(manifest)
     files = sorted(path.glob("*.npy"))
     if not files:
-        raise UnreadableError(f"{shown(str(path))}: a folder without .npy files and without {raw.MANIFEST}")
+        raise UnreadableError(
+            f"{shown(str(path))}: a folder without .npy files and without {raw.MANIFEST}; a checkpoint needs --against FLOATS"
+        )
     arrays = {}
     for file in files:
         with NpySource(file) as source:
@@ -188,4 +218,9 @@ def _folder(path: Path) -> dict[str, NDArray[Any]]:
 
 def _read(tensors: Sequence[Tensor]) -> dict[str, NDArray[Any]]:
     """The arrays that verify knows by name; others are listed without being read."""
-    return {tensor.info.name: tensor.read_all() if parse_key(tensor.info.name) else np.zeros(0) for tensor in tensors}
+    return {
+        tensor.info.name: tensor.read_all()
+        if parse_key(tensor.info.name) or parse_gemm_key(tensor.info.name)
+        else np.zeros(0)
+        for tensor in tensors
+    }

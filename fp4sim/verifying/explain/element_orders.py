@@ -39,6 +39,10 @@ _ORDERS: tuple[tuple[str, _Scaled], ...] = (
     ("x * S_enc * (1/s)", lambda e: (e.x * _column(e.encode)) * _column(_ONE / e.scale_values)),
     ("x * (1/tensor_scale/s)", lambda e: e.x * _column((_ONE / e.stored) / e.scale_values)),
     ("x * (1/(s * tensor_scale))", lambda e: e.x * _column(np.fmin(_ONE / (e.scale_values * e.stored), FLT_MAX))),
+    (
+        "x * (1/(s * (1/(1/tensor_scale))))",
+        lambda e: e.x * _column(np.fmin(_ONE / (e.scale_values * (_ONE / (_ONE / e.stored))), FLT_MAX)),
+    ),
     ("x / tensor_scale / s", lambda e: (e.x / _column(e.stored)) / _column(e.scale_values)),
     ("x / s / tensor_scale", lambda e: (e.x / _column(e.scale_values)) / _column(e.stored)),
     ("x * (1/s) * S_enc", lambda e: (e.x * _column(_ONE / e.scale_values)) * _column(e.encode)),

@@ -36,6 +36,15 @@ def propose(e: Evidence) -> Iterator[Hypothesis]:
         if mode is not own:
             yield Hypothesis(cause, sentence, _rounded(mode))
     yield Hypothesis("code.ties_up", "ties were rounded toward +Inf, not to the even code", _ties_up)
+    if e.spec.element.name == "e2m1":
+        yield Hypothesis("code.int4", "codes are 4-bit integers (sign and magnitude), not E2M1", _integers(False))
+        yield Hypothesis("code.int4", "codes are 4-bit integers (two's complement), not E2M1", _integers(True))
+        for where, wrapped in (("with its sign", _wrapped(True)), ("without its sign", _wrapped(False))):
+            yield Hypothesis("code.wraps", f"magnitudes beyond the maximum wrap around {where}: no saturation", wrapped)
+
+
+def propose_narrow(e: Evidence) -> Iterator[Hypothesis]:
+    """Something rounded to 16 bits; where few codes differ, another order of operations does the same and is likelier."""
     for name in ("bfloat16", "float16"):
         sentence = f"scaled values were rounded to {name} before their cast: rounded twice"
         yield Hypothesis("code.double_rounding", sentence, _twice(name))
@@ -43,11 +52,6 @@ def propose(e: Evidence) -> Iterator[Hypothesis]:
         yield Hypothesis("code.input_rounded", sentence, _input(name))
         sentence = f"the factor on x was rounded to {name}"
         yield Hypothesis("code.factor_rounded", sentence, _factor(name))
-    if e.spec.element.name == "e2m1":
-        yield Hypothesis("code.int4", "codes are 4-bit integers (sign and magnitude), not E2M1", _integers(False))
-        yield Hypothesis("code.int4", "codes are 4-bit integers (two's complement), not E2M1", _integers(True))
-        for where, wrapped in (("with its sign", _wrapped(True)), ("without its sign", _wrapped(False))):
-            yield Hypothesis("code.wraps", f"magnitudes beyond the maximum wrap around {where}: no saturation", wrapped)
 
 
 def propose_stochastic(e: Evidence) -> Iterator[Hypothesis]:

@@ -24,7 +24,7 @@ class Evidence:
 
     ``want``: the scale codes and factors of the spec's own arithmetic; ``want_codes``. ``scales``, ``codes``, ``values``:
     the kernel's, None where not dumped. ``encode``, ``decode``, ``stored``: tensor-scale factors. ``across``: blocks
-    that follow one another in a row of the tensor.
+    that follow one another in a row of the tensor. ``signed``: whether the sign of a zero among ``values`` counts.
     """
 
     spec: Spec
@@ -43,6 +43,7 @@ class Evidence:
     values: NDArray[Any] | None = None
     given: NDArray[np.float32] | None = None
     dtype: str = "float32"
+    signed: bool = True
 
     @classmethod
     def of(
@@ -51,6 +52,8 @@ class Evidence:
         scales: NDArray[np.unsignedinteger] | None,
         codes: NDArray[np.unsignedinteger] | None,
         values: NDArray[Any] | None,
+        *,
+        signed: bool = True,
     ) -> Evidence:
         """All blocks; the kernel's arrays in blocks too."""
         blocks = expected.amax.shape
@@ -76,6 +79,7 @@ class Evidence:
             values,
             None if expected.given is None else wide(expected.given),
             expected.dtype,
+            signed,
         )
 
     @property
@@ -136,7 +140,7 @@ class Evidence:
         arrays = {
             field.name: getattr(self, field.name)[index]
             for field in fields(self)
-            if field.name not in ("spec", "across", "dtype") and getattr(self, field.name) is not None
+            if field.name not in ("spec", "across", "dtype", "signed") and getattr(self, field.name) is not None
         }
         return replace(self, **arrays)
 

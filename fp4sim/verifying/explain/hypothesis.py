@@ -56,7 +56,7 @@ def differs(part: Part, hypothesis: Hypothesis, evidence: Evidence) -> NDArray[n
     if evidence.codes is not None:
         return np.asarray(codes != evidence.codes)
     assert evidence.values is not None
-    return unequal(evidence.decoded(codes, scales), evidence.values)
+    return unequal(evidence.decoded(codes, scales), evidence.values, signed=evidence.signed)
 
 
 def remaining(part: Part, hypothesis: Hypothesis, evidence: Evidence, threads: int) -> int:
@@ -69,7 +69,10 @@ def remaining(part: Part, hypothesis: Hypothesis, evidence: Evidence, threads: i
     return sum(run_all(piece, range(0, evidence.amax.size, _PIECE), threads))
 
 
-def unequal(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.bool_]:
-    """Where values differ; NaN equals NaN, and the sign of zero does not count (codes tell it)."""
+def unequal(a: NDArray[Any], b: NDArray[Any], *, signed: bool = False) -> NDArray[np.bool_]:
+    """Where values differ; NaN equals NaN, and the sign of zero counts only if ``signed``."""
     with np.errstate(invalid="ignore"):
-        return np.asarray((a != b) & ~((a != a) & (b != b)))
+        wrong = np.asarray((a != b) & ~((a != a) & (b != b)))
+        if signed:
+            wrong |= (a == 0) & (b == 0) & (np.signbit(a) != np.signbit(b))
+    return wrong

@@ -30,6 +30,7 @@ _ORDERS: tuple[tuple[str, _Order], ...] = (
     ("amax / 6 / tensor_scale", lambda e, v: (e.amax / v) / e.stored),
     ("amax / tensor_scale / 6", lambda e, v: (e.amax / e.stored) / v),
     ("amax / 6 * (1/tensor_scale)", lambda e, v: (e.amax / v) * (np.float32(1) / e.stored)),
+    ("amax * ((1/tensor_scale) * (1/6))", lambda e, v: e.amax * ((np.float32(1) / e.stored) * (np.float32(1) / v))),
     ("amax / 6 / (1/S_enc)", lambda e, v: (e.amax / v) / e.decode),
 )
 

@@ -33,11 +33,14 @@ class Scene:
     values: NDArray[Any] | None
     requantize: Requantize
     threads: int
+    signed: bool = True
 
     @classmethod
-    def of(cls, expected: Expected, output: Output, requantize: Requantize, threads: int) -> Scene:
-        """A case as it was dumped."""
-        return cls(expected, output, output.codes, output.scales, output.values, requantize, threads)
+    def of(
+        cls, expected: Expected, output: Output, requantize: Requantize, threads: int, *, signed: bool = True
+    ) -> Scene:
+        """A case as it was dumped. ``signed``: whether the sign of a zero value counts."""
+        return cls(expected, output, output.codes, output.scales, output.values, requantize, threads, signed)
 
     @cached_property
     def evidence(self) -> Evidence:
@@ -46,7 +49,7 @@ class Scene:
         codes = None if self.codes is None else to_blocks(self.codes, geometry)
         values = None if self.values is None else to_blocks(self.values, geometry)
         scales = None if self.scales is None else np.ascontiguousarray(self.scales).reshape(-1)
-        return Evidence.of(self.expected, scales, codes, values)
+        return Evidence.of(self.expected, scales, codes, values, signed=self.signed)
 
     @cached_property
     def bad_scales(self) -> NDArray[np.bool_]:

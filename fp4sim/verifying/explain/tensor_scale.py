@@ -10,6 +10,9 @@ import numpy as np
 from fp4sim.dialects.target import target_of
 from fp4sim.errors import Fp4simError
 from fp4sim.report.verify_model import Finding
+from fp4sim.verifying import arithmetic
+from fp4sim.verifying.explain.scale_orders import narrowed
+from fp4sim.verifying.identify import stored_scales
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +29,7 @@ def explain(scene: Scene) -> tuple[Finding | None, Scene]:
     output, expected = scene.output, scene.expected
     if output.tensor_scale is None:
         return None, scene
-    want = expected.divisors() if output.divides else expected.packed.tensor_scale.reshape(-1)
+    want = stored_scales(expected, output)
     found = np.broadcast_to(output.tensor_scale, want.shape) if output.tensor_scale.size == 1 else output.tensor_scale
     wrong = int(np.count_nonzero(found != want)) if found.shape == want.shape else found.size
     if not wrong:
@@ -81,6 +84,9 @@ def _named(
     if _is(ratio, 1.0):
         sentence = "the tensor scale is off by its last bits: another order of operations"
         return "tensor_scale.operation_order", sentence, None
+    for name in ("bfloat16", "float16"):
+        if np.array_equal(found, narrowed(np.asarray(want, np.float32), name)):
+            return "tensor_scale.narrowed", f"the tensor scale was rounded to {name}", None
     for other in _BOUNDS:
         if other != bound and _is(ratio, bound / other):
             sentence = f"the tensor scale maps amax to the block scale {other:g}, not to {bound:g}"
@@ -94,7 +100,28 @@ def _named(
         which = f"{float(ratio[0]):.6g} times the right one"
         stale = f", as for an amax of {float(ratio[0]) * float(amax[0]):.6g} (the tensor's is {float(amax[0]):.6g})"
         return "tensor_scale.stale", f"the tensor scale is {which}{stale}: stale, or of other data", None
-    return "unknown", "the tensor scale is no positive number", None
+    if not (np.isfinite(found).all() and (found > 0).all()):
+        return (
+            "unknown",
+            f"the tensor scale is {found[~(np.isfinite(found) & (found > 0))][0]:g}, no positive number",
+            None,
+        )
+    if _of_finite(scene, found):
+        sentence = "x holds NaN or Inf, and the tensor scale is that of the finite values"
+        return "tensor_scale.nonfinite_ignored", sentence, None
+    odd = want[~(np.isfinite(want) & (want > 0))]
+    right = f"is {odd[0]:g}, this one {found[0]:g}" if odd.size else f"is another than {found[0]:g}"
+    return "unknown", f"the right tensor scale of this input {right}", None
+
+
+def _of_finite(scene: Scene, found: NDArray[np.float32]) -> bool:
+    """Whether a tensor scale is that of the input without its NaN and Inf."""
+    expected = scene.expected
+    if np.isfinite(expected.x).all() or found.size != 1 or expected.spec.tensor_scale.mode != "tensor":
+        return False
+    amax = np.abs(np.where(np.isfinite(expected.x), expected.x, np.float32(0))).max()
+    factors = arithmetic.factors_of(expected.spec, np.asarray(amax, np.float32), None)
+    return bool(found[0] == (factors.encode if scene.output.divides else factors.stored))
 
 
 def _is(values: NDArray[np.floating], value: float) -> bool:

@@ -30,6 +30,7 @@ from fp4sim.verifying.explain import (
     unwritten,
     values,
     variants,
+    zero_sign,
 )
 from fp4sim.verifying.explain.judge import MOST, Verdict, best
 from fp4sim.verifying.explain.sentence import sentence_of
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
 
 SCALE_SOURCES: tuple[Propose, ...] = (
     scale_policies.propose,
-    scale_rules.propose,
     scale_orders.propose,
+    scale_rules.propose,
     scale_amax.propose,
     scale_fit.propose,
 )
@@ -52,6 +53,7 @@ CODE_SOURCES: tuple[Propose, ...] = (
     element_policies.propose,
     element_rounding.propose,
     element_orders.propose,
+    element_rounding.propose_narrow,
     element_policies.propose_table,
     element_reciprocal.propose,
     element_rounding.propose_stochastic,
@@ -85,7 +87,8 @@ def explain(scene: Scene) -> tuple[Finding, ...]:
     found = values.explain(scene)
     if found is not None:
         findings.append(found)
-    return tuple(findings)
+    signs = None if any(finding.part == "dequantized" for finding in findings) else zero_sign.explain(scene)
+    return (*findings, signs) if signs is not None else tuple(findings)
 
 
 def _layout_of_scales(scene: Scene) -> tuple[Finding | None, Scene]:
@@ -195,10 +198,20 @@ def _codes(scene: Scene) -> list[Finding]:
 
 def _without_codes(scene: Scene) -> list[Finding]:
     """Why values differ where nothing but values (or values and scales) was dumped: scales and codes are tried on them."""
-    from fp4sim.verifying.explain.hypothesis import Hypothesis, differs
-
     if scene.codes is not None or scene.values is None or not scene.expected.plain:
         return []
+    if zero_sign.alone(scene):
+        return []
+    if scene.signed:  # with the signs of zeros if one cause explains them too, else without: they are told apart
+        found = _without_codes(replace(scene, signed=False))
+        whole = _by_values(scene)
+        return whole if whole and whole[0].cause != "unknown" else found
+    return _by_values(scene)
+
+
+def _by_values(scene: Scene) -> list[Finding]:
+    from fp4sim.verifying.explain.hypothesis import Hypothesis, differs
+
     right = Hypothesis("", "", lambda e: e.follow)
     wrong = differs("codes", right, scene.evidence)
     count = int(np.count_nonzero(wrong))
@@ -214,6 +227,9 @@ def _without_codes(scene: Scene) -> list[Finding]:
             return [replace(found, part="dequantized")]
     if scene.scales is not None:
         return []  # left to the values, which go by the kernel's own scales
+    otherwise = values.explain(scene, alone=True)
+    if otherwise is not None and otherwise.cause != "unknown":
+        return [otherwise]
     return [
         Finding("unknown", "dequantized", sentence_of("dequantized", 0, count, "no hypothesis explains them"), 0, count)
     ]
