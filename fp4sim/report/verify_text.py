@@ -125,8 +125,7 @@ def _case(case: CaseResult, result: VerifyResult) -> Iterator[str]:
     if case.gemm:
         yield from gemm_lines(case.gemm)
     for finding in case.findings:
-        also = f" (as well explained by {', '.join(finding.also)})" if finding.also else ""
-        yield f"CAUSE {finding.cause}: {finding.sentence}{also}"
+        yield f"CAUSE {finding.cause}: {finding.sentence}"
     if case.stochastic:
         yield from _stochastic(case.stochastic)
     yield from _candidates(case)

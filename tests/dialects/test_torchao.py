@@ -121,18 +121,18 @@ def test_an_all_zero_tensor_equals_the_installed_library(dtype):
 @settings(max_examples=100)
 @given(x=INPUTS)
 def test_mx_equals_the_installed_library(rule, x):
+    _, mx = installed()
     import torch
 
-    _, mx = installed()
     mode = mx.ScaleCalculationMode[rule.upper()]
     scales, codes = mx.to_mx(to_torch(x), torch.float4_e2m1fn_x2, 32, mode)
     check(fp4sim.quantize(x, f"mxfp4@torchao:v0.18@{rule}"), raw(scales), raw(codes))
 
 
 def test_rceil_of_the_installed_library_on_all_exponents():
+    _, mx = installed()
     import torch
 
-    _, mx = installed()
     powers = np.ldexp(np.float32(6), np.arange(-126, 125)).astype(np.float32)
     amax = np.concatenate([powers, np.nextafter(powers, np.float32(0)), np.nextafter(powers, np.float32(np.inf))])
     amax = np.concatenate([amax, np.nextafter(amax, np.float32(np.inf)), amax * np.float32(0.7)])

@@ -29,13 +29,15 @@ def findings_of(bug: Bug, make, seed: int):
 def outcome(bug: Bug, make, seed: int) -> tuple[str, list[str]]:
     """right, unknown or false; and what was said."""
     case = findings_of(bug, make, seed)
-    causes = [finding.cause for finding in case.findings]
     said = [f"{finding.cause}: {finding.sentence}" for finding in case.findings]
-    if causes and bug.causes[0] in causes and set(causes) <= set(bug.causes):
+    # Causes that leave the same bits are named together, and the sentence says that the data does not tell them apart.
+    named = [{finding.cause, *finding.also} for finding in case.findings]
+    fitting = bool(named) and all(one & set(bug.causes) for one in named)
+    ordered = bug.causes[0] == "scale.operation_order"
+    if fitting and (ordered or any(bug.causes[0] in one for one in named)):
         return "right", said
-    if bug.causes[0] == "scale.operation_order" and causes and set(causes) <= set(bug.causes):
-        return "right", said
-    return ("unknown" if not causes or set(causes) - set(bug.causes) == {"unknown"} else "false"), said
+    strange = set().union(*(one for one in named if not one & set(bug.causes)), set())
+    return ("unknown" if not named or strange == {"unknown"} else "false"), said
 
 
 CASES = [(bug, make, seed) for bug in BUGS for make in bug.inputs for seed in SEEDS]

@@ -239,4 +239,6 @@ def _finding(part: str, verdict: Verdict, scene: Scene, told: str = "") -> Findi
     hypothesis = verdict.hypothesis
     evidence = scene.evidence if part == "scales" else None
     sentence = sentence_of(part, verdict.explained, verdict.mismatches, hypothesis.sentence, evidence, told)
+    if verdict.also:
+        sentence += f"; this data does not tell it from {', '.join(verdict.also)}, which would leave the same bits"
     return Finding(hypothesis.cause, part, sentence, verdict.explained, verdict.mismatches, verdict.also)
