@@ -20,15 +20,21 @@ if TYPE_CHECKING:
 
 
 def verify(
-    spec: Annotated[
-        str, typer.Option("--spec", "-s", metavar="SPEC", help="What it should compute, e.g. nvfp4@torchao.")
-    ],
     dump: Annotated[
         str | None,
         typer.Argument(
             metavar="DUMP",
             help="What a kernel read and wrote: .safetensors, .npz, a folder of .npy files, or a JSON manifest of .bin files;"
-            " with --against a quantized checkpoint.",
+            " a golden pack; with --against a quantized checkpoint.",
+        ),
+    ] = None,
+    spec: Annotated[
+        str | None,
+        typer.Option(
+            "--spec",
+            "-s",
+            metavar="SPEC",
+            help="What it should compute, e.g. nvfp4@torchao; a golden pack brings its own.",
         ),
     ] = None,
     against: Annotated[
@@ -37,7 +43,8 @@ def verify(
             "--against",
             "--source",
             metavar="FLOATS",
-            help="DUMP is a quantized checkpoint: compare it with the quantization of these floats.",
+            help="DUMP is a quantized checkpoint: compare it with the quantization of these floats. With a golden"
+            " pack: the kernel's outputs.",
         ),
     ] = None,
     identify: Annotated[bool, typer.Option("--identify", help="Also try every dialect, the best first.")] = False,
@@ -75,10 +82,12 @@ def verify(
     A dump names its arrays [CASE.]x, and any of codes, block_scale, tensor_scale (a multiplier) or global_scale (a divisor)
     and dequantized; codes.0, codes.1 … are draws of a stochastic kernel. y is a GEMM output (with the operand w), held to
     a bound and not to bits. With --against each quantized weight of a checkpoint is compared with the quantization of the
-    float weight of its name.
+    float weight of its name. A golden pack brings its own specs; --against names the kernel's outputs on it, as for
+    fp4sim golden check.
     """
     from fp4sim.cli.verify_output import check_files, check_junit, write_files, write_junit
     from fp4sim.errors import ExitCode, UsageError
+    from fp4sim.golden.reader import is_pack
     from fp4sim.grammar import parse
     from fp4sim.report.github import tell_github
     from fp4sim.verifying.check import Options, verify_dump
@@ -86,6 +95,13 @@ def verify(
 
     if mutations and against is not None:
         raise UsageError("--against compares a checkpoint, --mutations tests a tolerance: give one of them")
+    if dump is not None and not mutations and is_pack(dump):
+        if spec is not None:
+            raise UsageError(f"{dump} is a golden pack, which brings its own specs: leave --spec out")
+        _check_pack(dump, against, output or (), junit, scale_layout, threads, as_json=json)
+        return
+    if spec is None:
+        raise UsageError("no --spec: say what the kernel should compute, e.g. --spec nvfp4")
     if mutations:
         _test_tolerance(dump, spec, (atol, rtol, cosine, min_score), axis, seed, output or (), as_json=json)
         return
@@ -111,6 +127,25 @@ def verify(
     tell_github([result])
     if not result.ok:
         raise typer.Exit(ExitCode.MISMATCH)
+
+
+def _check_pack(
+    folder: str,
+    actual: str | None,
+    output: Sequence[Path],
+    junit: Path | None,
+    layout: str,
+    threads: int | None,
+    *,
+    as_json: bool,
+) -> None:
+    """A golden pack, as ``fp4sim golden check`` does."""
+    from fp4sim.cli.golden_output import check_targets, finish
+    from fp4sim.golden.check import check_pack
+    from fp4sim.golden.reader import read_pack
+
+    check_targets(output, junit)
+    finish(check_pack(read_pack(folder), actual, layout=layout, threads=threads), output, junit, as_json=as_json)
 
 
 def _test_tolerance(

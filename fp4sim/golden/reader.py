@@ -73,6 +73,16 @@ class Pack:
         return tuple(dict.fromkeys(case.spec for case in self.cases))
 
 
+def is_pack(folder: str | os.PathLike[str]) -> bool:
+    """Whether a path looks like a golden pack: a folder whose manifest names its schema."""
+    manifest = Path(folder) / "manifest.json"
+    try:
+        with manifest.open("rb") as file:
+            return SCHEMA.encode() in file.read(4096)
+    except OSError:
+        return False
+
+
 def read_pack(folder: str | os.PathLike[str]) -> Pack:
     """Open a pack and check every hash.
 

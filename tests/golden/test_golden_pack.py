@@ -25,6 +25,21 @@ def test_round_trip(run, built_pack):
     assert "every bit right" in result.stdout
 
 
+def test_verify_takes_a_pack_as_golden_check_does(run, built_pack, tmp_path):
+    checked, verified = run("golden", "check", built_pack, "--json"), run("verify", built_pack, "--json")
+    assert verified.exit_code == 0, verified.stderr
+    assert json.loads(verified.stdout)["schema"] == json.loads(checked.stdout)["schema"]
+    damaged = tmp_path / "damaged"
+    shutil.copytree(built_pack, damaged)
+    wrong = next(damaged.rglob("*.bin"))
+    wrong.write_bytes(wrong.read_bytes()[:-1] + b"\x55")
+    assert run("verify", damaged).exit_code == 3  # the manifest's hash
+    refused = run("verify", built_pack, "--spec", "nvfp4")
+    assert refused.exit_code == 2
+    assert one_line(refused.stderr)
+    assert "leave --spec out" in refused.stderr
+
+
 def test_files_are_what_the_manifest_says(built_pack):
     manifest = manifest_of(built_pack)
     assert manifest["schema"] == "fp4sim.golden/1"
