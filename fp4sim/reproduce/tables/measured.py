@@ -124,7 +124,7 @@ _MISSING = (
     ("MS-EDEN + 4/6, 8.1389", "+mseden and +4over6 both choose the scale: a spec has one choice"),
     ("MS-EDEN, S over 256, 9.6676", "the correction cannot be wider than the rotation of 128"),
     ("MS-EDEN by override .90 … 1.0", "+mseden has no override: 0.93 is part of it"),
-    ("QuestNvfp4 had1/had16, 12.2859/12.2844", "left out: nvfp4@quartet2:torch+quest computes it, equal to their outputs bit for bit"),
+    ("QuestNvfp4 had1/had16, 12.2859/12.2844", "left out: nvfp4@quartet2:torch+quest is equal to it bit for bit"),
     ("row-scaled FP4 QuEST, 12.6882", "left out: e2m1/row@fp32@quartet2:torch+quest computes it"),
     ("post hoc with E8M3 or E8M7 pseudo-scales", ":posthoc has E8M4, cut, as the CUDA kernels"),
     ("QuEST with log-rounded, ceil, continuous scale", "+quest rounds the scale down"),
