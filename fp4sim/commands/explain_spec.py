@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from fp4sim.dialects.registry import available, dialect_named
+from fp4sim.dialects.target import target_of
 from fp4sim.errors import UsageError
 from fp4sim.estimators.pipeline import check_spec
 from fp4sim.spec import scale_name
@@ -114,7 +115,8 @@ def _block_words(spec: Spec) -> str:
 def _tensor_scale_words(spec: Spec) -> str:
     mode, scale = spec.tensor_scale, spec.scale
     assert scale is not None
-    over = f"amax / ({mode.bound or scale.max:g} × {spec.element.max:g})"
+    target = target_of(spec)
+    over = f"amax / ({target.bound:g} × {target.element_max:g})"
     return {
         "none": "no tensor scale",
         "tensor": f"one float32 scale a tensor: {over}",
