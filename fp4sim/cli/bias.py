@@ -132,13 +132,14 @@ def _run(
     exclude: Sequence[str],
     dtype: str | None,
 ) -> BiasResult:
+    from fp4sim.checkpoints.checkpoint import open_tensors
     from fp4sim.cli.progress import progress_bar
     from fp4sim.commands.bias import bias_sources
     from fp4sim.commands.compare import skip_reason
-    from fp4sim.io.source import open_source, select
+    from fp4sim.io.source import select
 
     with ExitStack() as stack:
-        opened = [stack.enter_context(open_source(name, dtype=dtype)) for name in names]
+        opened = [stack.enter_context(open_tensors(name, dtype=dtype)) for name in names]
         chosen = [(source, select(source.tensors(), include, exclude)) for source in opened]
         taken = [tensor for _, tensors in chosen for tensor in tensors if not skip_reason(tensor)]
         work = sum(min(tensor.info.size, settings.elements) for tensor in taken)

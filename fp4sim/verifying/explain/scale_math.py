@@ -61,7 +61,7 @@ def scales_by_dialect(e: Evidence, dialect: str, flags: tuple[str, ...] = ()) ->
     try:
         spec = replace(e.spec, dialect=dialect, dialect_flags=flags)
         return arithmetic.scales_of(spec, e.amax, arithmetic.factors_of(spec, e.group, e.given), e.dtype).codes
-    except (UsageError, NotImplementedError):
+    except UsageError:
         return e.want_scales
 
 
