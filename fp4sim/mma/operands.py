@@ -40,6 +40,11 @@ class Factors:
     step: int
     unit: int
 
+    def rows(self, rows: slice) -> Factors:
+        """The same of some rows."""
+        arrays = (self.significand, self.exponent, self.scale, self.scale_exponent, self.nan)
+        return Factors(*(array[:, rows] for array in arrays), self.atom, self.step, self.unit)
+
 
 def block_scaled(
     packed: NDArray[np.uint8], scale: NDArray[np.uint8], fmt: ScaleFormat, block: int, model: MmaModel

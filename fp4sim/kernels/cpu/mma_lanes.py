@@ -82,12 +82,17 @@ def _transposed(matrix: NDArray[Any], columns: int) -> NDArray[Any]:
 
 
 def _groups(x: Factors, model: MmaModel) -> tuple[NDArray[np.float64], NDArray[np.int16], NDArray[np.int16]]:
-    """A group's scale as a float64, the exponent it anchors at, and a bit for each nonzero element; (batch, rows, groups)."""
-    scale = np.ldexp(x.scale.astype(np.float64), x.scale_exponent.astype(np.int64))
-    lost = (x.scale == 0) & (model.anchoring != "any-scale")
+    """What :func:`scales` gives, and a bit for each nonzero element; (batch, rows, groups)."""
     nonzero = (x.significand != 0).reshape(*x.scale.shape, 16)
     mask = (nonzero << np.arange(16)).sum(axis=-1).astype(np.uint16).view(np.int16)
-    return scale, np.where(lost, _NEVER, x.scale_exponent).astype(np.int16), mask
+    return *scales(x, model), mask
+
+
+def scales(x: Factors, model: MmaModel) -> tuple[NDArray[np.float64], NDArray[np.int16]]:
+    """Every group's scale as a float64 and the exponent it anchors at, (batch, rows, groups)."""
+    scale = np.ldexp(x.scale.astype(np.float64), x.scale_exponent.astype(np.int64))
+    lost = (x.scale == 0) & (model.anchoring != "any-scale")
+    return scale, np.where(lost, _NEVER, x.scale_exponent).astype(np.int16)
 
 
 def _unary(name: str) -> Any:
