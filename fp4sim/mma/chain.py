@@ -1,7 +1,10 @@
 """Products by a BLAS: whole chunks where a proof holds, else step by step, and group by group only what is left.
 
-The accumulator of every output has the matrix unit's bits after every chunk, so the way is chosen anew for each tile and chunk
-and changes no bit; :mod:`fp4sim.mma.proof` and :mod:`fp4sim.kernels.cpu.mma_chain` say why.
+The accumulator of every output has the matrix unit's bits after every chunk, so the way is chosen anew for each block and
+chunk and changes no bit; :mod:`fp4sim.mma.proof` and :mod:`fp4sim.kernels.cpu.mma_chain` say why.
+
+A BLAS is asked for stacks of small products, 64 x 64 of a step each: small enough for every BLAS to stay on the calling thread,
+so that threads are those of this project, and so that no accumulator leaves a core's cache.
 """
 
 from __future__ import annotations
@@ -22,23 +25,23 @@ if TYPE_CHECKING:
     from fp4sim.mma.model import MmaModel
     from fp4sim.mma.operands import Factors
 
-TILE = 256  # rows and columns of a tile: its accumulators and the products of a step stay in a core's cache
+SIDE = 64  # rows and columns of a block
+WIDE = 4  # blocks side by side in a tile
+SLAB = 4  # chunks that a BLAS is asked for at once
 PIECE = 64  # rows that are prepared at once
-FEW = 24  # a chunk is left to its proof where at most one output in this many is not proven
 
 
 @dataclass
 class Tally:
-    """How a product was computed, in multiplications: together batch M N K, K in whole steps."""
+    """How a product was computed, in multiplications: together batch M N K, with N and K as padded."""
 
     proven: int = 0  # in chunks of which no step cuts anything
     bounded: int = 0  # in steps whose result is decided by bounds on it
     emulated: int = 0  # group by group
 
-    def add(self, other: Tally) -> None:
-        self.proven += other.proven
-        self.bounded += other.bounded
-        self.emulated += other.emulated
+    @property
+    def total(self) -> int:
+        return self.proven + self.bounded + self.emulated
 
 
 def covers(model: MmaModel, a: Factors) -> bool:
@@ -50,68 +53,68 @@ def multiply(
     a: Factors, b: Factors, c: NDArray[np.uint32], model: MmaModel, threads: int, tally: Tally | None = None
 ) -> NDArray[np.uint32]:
     """D of (batch, m, n), as float32 bits; rows and columns with a NaN are not looked at."""
-    chain = _Chain(_Operand(a, model, threads), _Operand(b, model, threads), model)
-    out = np.empty(c.shape, np.float32)
-    rows, columns = _cuts(c.shape[1], threads), _cuts(c.shape[2], 1)
-    tiles = list(product(range(c.shape[0]), rows, columns))
-
-    def tile(place: tuple[int, slice, slice]) -> Tally:
-        total = np.ascontiguousarray(c[place]).view(np.float32)
-        done = chain.run(total, *place)
-        out[place] = total
-        return done
-
-    for done in run_all(tile, tiles, threads):
-        if tally is not None:
-            tally.add(done)
-    return out.view(np.uint32)
+    columns = c.shape[2]
+    side = min(SIDE, columns)
+    chain = _Chain(_Operand(a, model, threads), _Operand(b.padded(-columns % side), model, threads), model)
+    out = np.zeros((*c.shape[:2], columns + -columns % side), np.float32)
+    out[..., :columns] = c.view(np.float32)
+    tiles = list(product(range(c.shape[0]), _cuts(c.shape[1], SIDE), _cuts(out.shape[2], WIDE * side)))
+    done = run_all(lambda tile: chain.run(out, *tile, side), tiles, threads)
+    if tally is not None:
+        counts = np.sum(done, axis=0) * a.step
+        tally.proven, tally.bounded, tally.emulated = (int(count) for count in counts)
+    return np.ascontiguousarray(out[..., :columns]).view(np.uint32)
 
 
-def _cuts(length: int, parts: int) -> list[slice]:
-    """Slices of at most TILE, at least ``parts`` where they do not become tiny."""
-    size = min(TILE, max(32, -(-length // parts)))
+def _cuts(length: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, length)) for start in range(0, length, size)]
 
 
 class _Operand:
-    """One operand, with what the kernels need of its rows. Arrays are (batch, rows, ...)."""
+    """One operand, with what the kernel needs of its rows. Arrays are (batch, runs, rows, ...) or (batch, rows, ...).
+
+    ``values``: float32 (batch, steps, rows, step), integers over 2^own of their chunk; ``size``: norms of steps over their own
+    2^own, infinite where ``values`` may be clipped.
+    """
 
     def __init__(self, x: Factors, model: MmaModel, threads: int) -> None:
-        self.factors, self.run = x, max(1, CHUNK // x.step) * x.step
+        self.factors, self.length = x, max(1, CHUNK // x.step)
         self.scale, self.exponent = mma_lanes.scales(x, model)
-        self.values = np.empty(x.significand.shape, np.float32)
+        batch, rows, k = x.significand.shape
+        self.values = np.empty((batch, k // x.step, rows, x.step), np.float32)
+        run = self.length * x.step
 
         def piece(rows: slice) -> tuple[Bounds, Bounds]:
             part = x.rows(rows)
-            chunks = bounds(part, model, self.run)
-            self.values[:, rows] = integers(part, chunks, self.run)
+            chunks = bounds(part, model, run)
+            whole = integers(part, chunks, run)
+            self.values[:, :, rows] = whole.reshape(*whole.shape[:2], -1, x.step).swapaxes(1, 2)
             return chunks, bounds(part, model, x.step)
 
-        pieces = run_all(piece, [slice(at, at + PIECE) for at in range(0, len(x.nan[0]), PIECE)], threads)
+        pieces = run_all(piece, _cuts(rows, PIECE), threads)
         chunks, steps = (Bounds.joined(parts) for parts in zip(*pieces, strict=True))
-        self.chunks, self.steps, self.top = _Powers(chunks), _Powers(steps), _runs_first(steps.top.astype(np.int64))
-        own = np.ldexp(1.0, np.repeat(chunks.own, self.run // x.step, axis=-1)[..., : steps.own.shape[-1]])
-        norm = np.where(steps.norm <= CLIP * own, steps.norm * np.ldexp(1.0, -steps.own), np.inf)
-        self.size = _runs_first(norm)
+        scaled = chunks.norm * np.ldexp(1.0, -chunks.unit)
+        by_chunk = (np.ldexp(1.0, chunks.unit), np.ldexp(1.0, chunks.own), scaled)
+        self.by_run = [_runs_first(part) for part in (*by_chunk, np.ldexp(1.0, steps.unit), steps.top.astype(np.int64))]
+        own = np.ldexp(1.0, np.repeat(chunks.own, self.length, axis=-1)[..., : steps.own.shape[-1]])
+        size = np.where(steps.norm <= CLIP * own, steps.norm * np.ldexp(1.0, -steps.own), np.inf)
+        self.size = _runs_first(size)
+
+    def runs(self, batch: int, rows: slice) -> tuple[NDArray[Any], ...]:
+        """By chunks 2^unit, 2^own and norms over 2^unit, by steps 2^unit and tops."""
+        return tuple(np.ascontiguousarray(part[batch, :, rows]) for part in self.by_run)
 
     def groups(self, batch: int, rows: slice) -> tuple[NDArray[Any], ...]:
-        """What the kernels compute groups from."""
+        """Elements, and the scales and exponents of groups."""
         return self.factors.significand[batch, rows], self.scale[batch, rows], self.exponent[batch, rows]
 
-    def doubles(self, batch: int, rows: slice, number: int) -> NDArray[np.float64]:
-        """The elements of a step."""
+    def doubles(self, batch: int, rows: slice, steps: slice) -> NDArray[np.float64]:
+        """Elements of some steps, (steps, rows, step), as they are."""
         x, atoms = self.factors, self.factors.step // 16
-        scale = self.scale[batch, rows, number * atoms : (number + 1) * atoms] * 2.0**-x.unit
-        elements = x.significand[batch, rows, number * x.step : (number + 1) * x.step]
-        return np.asarray((elements.reshape(*scale.shape, 16) * scale[..., None]).reshape(elements.shape))
-
-
-class _Powers:
-    """Bounds as factors, (batch, runs, rows): 2^unit, 2^own, and the norm over 2^unit."""
-
-    def __init__(self, x: Bounds) -> None:
-        self.unit, self.own = _runs_first(np.ldexp(1.0, x.unit)), _runs_first(np.ldexp(1.0, x.own))
-        self.norm = _runs_first(x.norm * np.ldexp(1.0, -x.unit))
+        scale = self.scale[batch, rows, steps.start * atoms : steps.stop * atoms] * 2.0**-x.unit
+        elements = x.significand[batch, rows, steps.start * x.step : steps.stop * x.step]
+        values = elements.reshape(*scale.shape, 16) * scale[..., None]
+        return np.asarray(values.reshape(len(values), -1, x.step).swapaxes(0, 1))
 
 
 def _runs_first(x: NDArray[Any]) -> NDArray[Any]:
@@ -122,58 +125,48 @@ class _Chain:
     """Two operands under a model."""
 
     def __init__(self, a: _Operand, b: _Operand, model: MmaModel) -> None:
-        self.a, self.b = a, b
+        self.a, self.b, self.steps = a, b, a.values.shape[1]
         limit = limits(model, a.factors, b.factors)
         self.limit = 2.0**limit.bits, 2.0**limit.lowest, 2.0**limit.highest
         self.unit = 2.0 ** -(a.factors.unit + b.factors.unit)
-        self.groups = a.factors.step // 16
-        self.kernels = mma_chain.kernels(model, self.groups)
+        self.advance = mma_chain.advance(model, a.factors.step // 16)
 
-    def run(self, total: NDArray[np.float32], batch: int, rows: slice, columns: slice) -> Tally:
-        """Take a tile from C to D, in place."""
-        tally, bad = Tally(), np.empty(total.shape, np.bool_)
-        for chunk in range(self.a.chunks.unit.shape[1]):
-            at_a, at_b = (batch, chunk, rows), (batch, chunk, columns)
-            u, v = self.a.chunks, self.b.chunks
-            norms = (u.norm[at_a], v.norm[at_b])
-            count = mma_chain.mark(total, u.unit[at_a], v.unit[at_b], *norms, *self.limit, bad)
-            if count * FEW <= total.size:
-                self._chunk(total, batch, rows, columns, chunk, bad, count, tally)
-            else:
-                self._steps(total, batch, rows, columns, chunk, tally)
+    def run(
+        self, out: NDArray[np.float32], batch: int, rows: slice, columns: slice, side: int
+    ) -> NDArray[np.int64]:
+        """Take a tile from C to D, in place; outputs times steps that were proven, bounded, emulated."""
+        blocks = [slice(start, start + side) for start in range(columns.start, columns.stop, side)]
+        totals = [np.ascontiguousarray(out[batch, rows, block]) for block in blocks]
+        tally = np.zeros(3, np.int64)
+        for first in range(0, self.steps, SLAB * self.a.length):
+            steps = slice(first, min(first + SLAB * self.a.length, self.steps))
+            right = self.b.values[batch, steps, columns].reshape(steps.stop - first, len(blocks), side, -1)
+            products = np.matmul(self.a.values[batch, steps, None, rows], right.swapaxes(2, 3))
+            for number, block in enumerate(blocks):
+                self._block(totals[number], products[:, number], steps, (batch, rows), (batch, block), tally)
+        for block, total in zip(blocks, totals, strict=True):
+            out[batch, rows, block] = total
         return tally
 
-    def _chunk(
-        self, total: NDArray[np.float32], batch: int, rows: slice, columns: slice, chunk: int,
-        bad: NDArray[np.bool_], count: int, tally: Tally,
+    def _block(
+        self, total: NDArray[np.float32], products: NDArray[np.float32], steps: slice,
+        left: tuple[int, slice], right: tuple[int, slice], tally: NDArray[np.int64],
     ) -> None:  # fmt: skip
-        k = slice(chunk * self.a.run, (chunk + 1) * self.a.run)
-        left, right = self.a.values[batch, rows, k], self.b.values[batch, columns, k]
-        scales = (self.a.chunks.own[batch, chunk, rows], self.b.chunks.own[batch, chunk, columns])
-        groups = (*self.a.groups(batch, rows), *self.b.groups(batch, columns))
-        first, last = k.start // 16, k.start // 16 + left.shape[1] // 16
-        self.kernels.add(total, left @ right.T, *scales, bad, count, *groups, first, last, self.unit)
-        tally.proven += (total.size - count) * left.shape[1]
-        tally.emulated += count * left.shape[1]
-
-    def _steps(
-        self, total: NDArray[np.float32], batch: int, rows: slice, columns: slice, chunk: int, tally: Tally
-    ) -> None:
-        a, b, length = self.a, self.b, self.a.factors.step
-        groups = (*a.groups(batch, rows), *b.groups(batch, columns))
-        each = a.run // length
-        for number in range(chunk * each, min((chunk + 1) * each, a.steps.unit.shape[1])):
-            at_a, at_b = (batch, number, rows), (batch, number, columns)
-            if a.size[at_a].max() * b.size[at_b].max() <= 2.0**SIGNIFICAND:
-                k = slice(number * length, (number + 1) * length)
-                product = a.values[batch, rows, k] @ b.values[batch, columns, k].T
-                scales = (a.chunks.own[batch, chunk, rows], b.chunks.own[batch, chunk, columns])
-            else:
-                product = a.doubles(batch, rows, number) @ b.doubles(batch, columns, number).T
-                scales = (np.ones(total.shape[0]), np.ones(total.shape[1]))
-            units = (a.steps.unit[at_a], b.steps.unit[at_b])
-            tops = (a.top[at_a], b.top[at_b])
-            start = number * self.groups
-            count = self.kernels.step(total, product, *units, *scales, *tops, *groups, start, self.unit)
-            tally.bounded += (total.size - count) * length
-            tally.emulated += count * length
+        """Take a block through a slab; chunks that float32 products do not serve, by float64 products."""
+        a, b = self.a, self.b
+        (batch, rows), (_, columns) = left, right
+        u, v = a.runs(*left), b.runs(*right)
+        sizes = a.size[batch, steps, rows].max(axis=1) * b.size[batch, steps, columns].max(axis=1)
+        ready = sizes <= 2.0**SIGNIFICAND
+        groups = (*a.groups(*left), *b.groups(*right))
+        done = steps.start
+        while True:
+            given = (a.length, True, self.limit, self.unit, u, v, *groups, tally)
+            done = self.advance(total, products, ready, done, steps.start, *given)
+            if done == steps.stop:
+                return
+            chunk = slice(done, min(done + a.length, steps.stop))
+            exact = a.doubles(*left, chunk) @ b.doubles(*right, chunk).swapaxes(1, 2)
+            ones = [(x[0], np.ones_like(x[1]), *x[2:]) for x in (u, v)]
+            given = (a.length, False, self.limit, self.unit, *ones, *groups, tally)
+            done = self.advance(total, exact, np.ones(len(exact), np.bool_), done, done, *given)

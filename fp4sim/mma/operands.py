@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -42,8 +42,19 @@ class Factors:
 
     def rows(self, rows: slice) -> Factors:
         """The same of some rows."""
-        arrays = (self.significand, self.exponent, self.scale, self.scale_exponent, self.nan)
-        return Factors(*(array[:, rows] for array in arrays), self.atom, self.step, self.unit)
+        return Factors(*(array[:, rows] for array in self._arrays), self.atom, self.step, self.unit)
+
+    def padded(self, rows: int) -> Factors:
+        """The same with more rows below, of zeros."""
+        if rows == 0:
+            return self
+        padding = ((0, 0), (0, rows), (0, 0))
+        arrays = (np.pad(array, padding[: array.ndim]) for array in self._arrays)
+        return Factors(*arrays, self.atom, self.step, self.unit)
+
+    @property
+    def _arrays(self) -> tuple[NDArray[Any], ...]:
+        return self.significand, self.exponent, self.scale, self.scale_exponent, self.nan
 
 
 def block_scaled(

@@ -1,10 +1,10 @@
 """A chain of matrix steps around a BLAS: what is added to the accumulator where nothing is cut, and where something may be.
 
-Three kernels, all on a tile of outputs. ``mark`` finds the outputs of a chunk whose proof fails (fp4sim/mma/proof.py);
-``add`` adds the chunk's products to the proven ones and computes the others step by step. ``step`` adds the products of one
-step to every output, for tiles where the proof fails often: with x = C + the products in float64, the unit's sum before
-its last rounding lies within a margin of x, so if both ends of the margin round to one float32, that is the result. What is left,
-one in some hundred where scales are wide and none where they are not, is computed group by group.
+``advance`` takes a block of outputs through steps whose products a BLAS has summed. Chunk by chunk: outputs whose proof holds
+(fp4sim/mma/proof.py) get the chunk's products added; the others, if few, are computed step by step and group by group. If they are
+many, all take the chunk in steps: with x = C + the step's products in float64, the unit's sum before its last rounding lies
+within a margin of x, so if both ends of the margin round to one float32, that is the result. What is left, one output in some
+hundred where scales are wide and none where they are not, is computed group by group.
 
 *The margin.* With e the anchor and q = 2^(e - F) the quantum, each of the step's groups and C loses less than q. |products| of
 a step of at most 64 sum to at most 64 * 36 * (15/8)^2 * 2^e < 2^(e + 13), so a float64 product in any order is off by less
@@ -16,7 +16,7 @@ numbers of q below 2^53, and x is exact. e is taken from bounds on the rows' exp
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from llvmlite import ir
@@ -31,14 +31,8 @@ if TYPE_CHECKING:
     from fp4sim.mma.model import MmaModel
 
 MOST_ELEMENTS = 64  # of a step, see the margin
+FEW = 24  # a chunk is left to its proof where at most one output in this many is not proven
 _CUTS = {"rz": 0, "rne": 1, "floor": 2}
-
-
-class Kernels(NamedTuple):
-    """The compiled kernels of one model."""
-
-    add: Callable[..., None]
-    step: Callable[..., int]
 
 
 def _unary(name: str) -> Any:
@@ -86,29 +80,9 @@ def _to_float32(x: Any, nearest: Any) -> Any:
     return np.float64(np.float32(x if nearest else kept)) + 0.0
 
 
-@kernel
-def mark(total: Any, u: Any, v: Any, r: Any, t: Any, bound: Any, lowest: Any, highest: Any, bad: Any) -> int:
-    """Outputs of a chunk that are not proven, as ``bad`` and as a number.
-
-    ``total`` and ``bad``: (m, n); ``u``, ``v``: 2^unit of the m rows and n columns; ``r``, ``t``: their norms in those units.
-    """
-    count = np.int64(0)
-    for i in range(total.shape[0]):
-        row, flags, own, norm = total[i], bad[i], u[i], r[i]
-        found = np.int64(0)
-        for j in range(total.shape[1]):
-            unit = own * v[j]
-            s = np.float64(row[j]) * (1.0 / unit)
-            fits = (abs(s) + norm * t[j] <= bound) & (_truncate(s) == s) & (lowest <= unit) & (unit <= highest)
-            flags[j] = not fits
-            found += not fits
-        count += found
-    return count
-
-
 @lru_cache(maxsize=64)
-def kernels(model: MmaModel, groups: int) -> Kernels:
-    """``add`` and ``step`` of a model and a number of groups a step; constants alone are compiled in."""
+def advance(model: MmaModel, groups: int) -> Callable[..., int]:
+    """The kernel of a model and a number of groups a step; constants alone are compiled in."""
     bits, c_bits, align = int(model.fraction or 0), int(model.window_c or 0), _CUTS[model.align]
     floor = np.int64(-420 if model.floor is None else model.floor - bits)
     by_products, by_dots = model.anchoring in ("products", "any-scale"), model.anchoring == "dots"
@@ -120,11 +94,11 @@ def kernels(model: MmaModel, groups: int) -> Kernels:
         return _truncate(x) if align == 0 else _rint(x) if align == 1 else _floor(x)
 
     @inlined
-    def one_step(total: Any, x: Any, sx: Any, ex: Any, y: Any, sy: Any, ey: Any, start: Any, unit: Any, part: Any) -> Any:
+    def one_step(total: Any, x: Any, sx: Any, ex: Any, y: Any, sy: Any, ey: Any, step: Any, unit: Any, part: Any) -> Any:
         """The accumulator after a step of one output, as the model has it."""
         quantum = _exponent(total) - np.int64(c_bits) if total != 0.0 else floor
         for g in range(groups):
-            group = start + g
+            group = step * groups + g
             p, q = x[16 * group : 16 * group + 16], y[16 * group : 16 * group + 16]
             dot, any_product = np.int32(0), np.int32(0)
             for k in range(16):
@@ -145,59 +119,95 @@ def kernels(model: MmaModel, groups: int) -> Kernels:
         return _to_float32(whole * down, nearest)
 
     @kernel
-    def add(
-        total: Any, product: Any, u: Any, v: Any, bad: Any, count: Any,
-        x: Any, sx: Any, ex: Any, y: Any, sy: Any, ey: Any, first: Any, last: Any, unit: Any,
-    ) -> None:  # fmt: skip
-        part = np.zeros(groups)
-        for i in range(total.shape[0]):
-            row, added, own, flags = total[i], product[i], u[i], bad[i]
-            for j in range(total.shape[1]):
-                s = np.float32(np.float64(row[j]) + np.float64(added[j]) * (own * v[j])) + np.float32(0.0)
-                row[j] = row[j] if flags[j] else s
-            if count == 0:
-                continue
-            for j in range(total.shape[1]):
-                if flags[j]:
-                    s = np.float64(row[j])
-                    for start in range(first, last, groups):
-                        s = one_step(s, x[i], sx[i], ex[i], y[j], sy[j], ey[j], start, unit, part)
-                    row[j] = np.float32(s)
-
-    @kernel
-    def step(
-        total: Any, product: Any, u: Any, v: Any, w: Any, z: Any, top: Any, tops: Any,
-        x: Any, sx: Any, ex: Any, y: Any, sy: Any, ey: Any, start: Any, unit: Any,
+    def run(
+        total: Any, products: Any, ready: Any, start: Any, first: Any, length: Any, prove: Any, limit: Any, unit: Any,
+        a: Any, b: Any, x: Any, sx: Any, ex: Any, y: Any, sy: Any, ey: Any, tally: Any,
     ) -> int:  # fmt: skip
-        part = np.zeros(groups)
-        n = total.shape[1]
-        results, flags = np.zeros(n, np.float32), np.zeros(n, np.uint8)
-        count = np.int64(0)
-        for i in range(total.shape[0]):
-            row, added, own, scale, highest = total[i], product[i], u[i], w[i], top[i]
-            found = np.int64(0)
-            for j in range(n):
-                s = np.float64(row[j])
-                value = s + np.float64(added[j]) * (scale * z[j])
-                e = max(highest + tops[j], np.int64(-420))
-                mine = _exponent(s)
-                quantum = max(mine - np.int64(c_bits) if s != 0.0 else floor, e - np.int64(bits))
-                q, divisor = _power(quantum), own * v[j]
-                whole = s * (1.0 / divisor)
-                clean = (q <= divisor) & (_truncate(whole) == whole)
-                margin = 0.0 if clean else addends * q + _power(max(mine, e) - np.int64(33))
-                low, high = _to_float32(value - margin, nearest), _to_float32(value + margin, nearest)
-                results[j] = low
-                flags[j] = low != high
-                found += low != high
-            if found:
-                for j in range(n):
-                    if flags[j]:
-                        s = np.float64(row[j])
-                        results[j] = one_step(s, x[i], sx[i], ex[i], y[j], sy[j], ey[j], start, unit, part)
-            for j in range(n):
-                row[j] = results[j]
-            count += found
-        return count
+        """Add steps ``start``, ... to ``total``; the step at which a chunk's float32 products do not do, or that after all.
 
-    return Kernels(add, step)
+        ``products``: (steps, m, n), over the ``own`` of their rows and columns, of steps ``first``, ...; ``ready``: (steps,),
+        whether they are exact for every output. ``length``: steps of a chunk, ``prove``: whether proofs are tried. ``limit``:
+        2^bits, 2^lowest, 2^highest. ``a``, ``b``: by chunks 2^unit, 2^own and norms over 2^unit, by steps 2^unit and tops, all
+        (runs, m) or (runs, n); ``x``, ``sx``, ``ex``: elements and groups' scales and exponents. ``tally`` counts outputs
+        times steps: proven, bounded, emulated.
+        """
+        chunk_units, owns, norms, step_units, tops = a
+        chunk_units_b, owns_b, norms_b, step_units_b, tops_b = b
+        m, n = total.shape
+        part, results = np.zeros(groups), np.zeros(n, np.float32)
+        bad, flags = np.zeros((m, n), np.bool_), np.zeros(n, np.bool_)
+        step, end = start, first + len(products)
+        while step < end:
+            chunk, stop = step // length, min(step + length, end)
+            v, w, t = chunk_units_b[chunk], owns_b[chunk], norms_b[chunk]
+            count = np.int64(m * n)
+            if prove:
+                count = np.int64(0)
+                for i in range(m):
+                    row, failed, u, norm = total[i], bad[i], chunk_units[chunk, i], norms[chunk, i]
+                    for j in range(n):
+                        s, u_ij = np.float64(row[j]), u * v[j]
+                        scaled = s * (1.0 / u_ij)
+                        fits = (abs(scaled) + norm * t[j] <= limit[0]) & (_truncate(scaled) == scaled)
+                        fits = fits & (limit[1] <= u_ij) & (u_ij <= limit[2])
+                        failed[j] = not fits
+                        count += not fits
+            if count * np.int64(FEW) <= np.int64(m * n):
+                for i in range(m):
+                    row, failed, own = total[i], bad[i], owns[chunk, i]
+                    for j in range(n):
+                        results[j] = np.float32(0.0)
+                    for s in range(step - first, stop - first):
+                        added = products[s, i]
+                        for j in range(n):
+                            results[j] += np.float32(added[j])
+                    for j in range(n):
+                        s = np.float32(np.float64(row[j]) + np.float64(results[j]) * (own * w[j])) + np.float32(0.0)
+                        row[j] = row[j] if failed[j] else s
+                    if count:
+                        for j in range(n):
+                            if failed[j]:
+                                s = np.float64(row[j])
+                                for number in range(step, stop):
+                                    s = one_step(s, x[i], sx[i], ex[i], y[j], sy[j], ey[j], number, unit, part)
+                                row[j] = np.float32(s)
+                tally[0] += (m * n - count) * (stop - step)
+                tally[2] += count * (stop - step)
+                step = stop
+                continue
+            for number in range(step, stop):
+                if not ready[number - first]:
+                    return step
+            for number in range(step, stop):
+                z, top_b = step_units_b[number], tops_b[number]
+                for i in range(m):
+                    row, added, own = total[i], products[number - first, i], owns[chunk, i]
+                    u, top = step_units[number, i], tops[number, i]
+                    found = np.int64(0)
+                    for j in range(n):
+                        s = np.float64(row[j])
+                        value = s + np.float64(added[j]) * (own * w[j])
+                        e = max(top + top_b[j], np.int64(-420))
+                        mine = _exponent(s)
+                        quantum = max(mine - np.int64(c_bits) if s != 0.0 else floor, e - np.int64(bits))
+                        q, divisor = _power(quantum), u * z[j]
+                        whole = s * (1.0 / divisor)
+                        clean = (q <= divisor) & (_truncate(whole) == whole)
+                        margin = 0.0 if clean else addends * q + _power(max(mine, e) - np.int64(33))
+                        low, high = _to_float32(value - margin, nearest), _to_float32(value + margin, nearest)
+                        results[j] = low
+                        flags[j] = low != high
+                        found += low != high
+                    if found:
+                        for j in range(n):
+                            if flags[j]:
+                                s = one_step(np.float64(row[j]), x[i], sx[i], ex[i], y[j], sy[j], ey[j], number, unit, part)
+                                results[j] = np.float32(s)
+                    for j in range(n):
+                        row[j] = results[j]
+                    tally[1] += n - found
+                    tally[2] += found
+            step = stop
+        return step
+
+    return run
