@@ -1,4 +1,4 @@
-"""Products by a BLAS: whole chunks where a proof holds, else step by step, and group by group only what is left.
+"""Products by a BLAS: whole chunks where a proof holds, else step by step, and every group of every output only where it must be.
 
 The accumulator of every output has the matrix unit's bits after every chunk, so the way is chosen anew for each block and
 chunk and changes no bit; :mod:`fp4sim.mma.proof` and :mod:`fp4sim.kernels.cpu.mma_chain` say why.
@@ -10,6 +10,7 @@ so that threads are those of this project, and so that no accumulator leaves a c
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -26,14 +27,13 @@ if TYPE_CHECKING:
     from fp4sim.mma.operands import Factors
 
 SIDE = 64  # rows and columns of a block
-WIDE = 4  # blocks side by side in a tile
+TILE = 4  # blocks in a tile's rows and columns; a thread takes a tile
 SLAB = 4  # chunks that a BLAS is asked for at once
-PIECE = 64  # rows that are prepared at once
 
 
 @dataclass
 class Tally:
-    """How a product was computed, in multiplications: together batch M N K, with N and K as padded."""
+    """How a product was computed, in multiplications, of operands filled up with zeros to whole blocks and steps."""
 
     proven: int = 0  # in chunks of which no step cuts anything
     bounded: int = 0  # in steps whose result is decided by bounds on it
@@ -53,72 +53,74 @@ def multiply(
     a: Factors, b: Factors, c: NDArray[np.uint32], model: MmaModel, threads: int, tally: Tally | None = None
 ) -> NDArray[np.uint32]:
     """D of (batch, m, n), as float32 bits; rows and columns with a NaN are not looked at."""
-    columns = c.shape[2]
-    side = min(SIDE, columns)
-    chain = _Chain(_Operand(a, model, threads), _Operand(b.padded(-columns % side), model, threads), model)
-    out = np.zeros((*c.shape[:2], columns + -columns % side), np.float32)
-    out[..., :columns] = c.view(np.float32)
-    tiles = list(product(range(c.shape[0]), _cuts(c.shape[1], SIDE), _cuts(out.shape[2], WIDE * side)))
-    done = run_all(lambda tile: chain.run(out, *tile, side), tiles, threads)
+    m, n = c.shape[1:]
+    left, right = (_Operand(x.padded(-len(x.nan[0]) % SIDE), model, threads) for x in (a, b))
+    chain = _Chain(left, right, model)
+    out = np.zeros((len(c), len(left.blocks[0]) * SIDE, len(right.blocks[0]) * SIDE), np.float32)
+    out[:, :m, :n] = c.view(np.float32)
+    rows, columns = (_cuts(len(x.blocks[0]), TILE) for x in (left, right))
+    done = run_all(lambda tile: chain.run(out, *tile), list(product(range(len(c)), rows, columns)), threads)
     if tally is not None:
         counts = np.sum(done, axis=0) * a.step
         tally.proven, tally.bounded, tally.emulated = (int(count) for count in counts)
-    return np.ascontiguousarray(out[..., :columns]).view(np.uint32)
+    return np.ascontiguousarray(out[:, :m, :n]).view(np.uint32)
 
 
 def _cuts(length: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, length)) for start in range(0, length, size)]
 
 
-class _Operand:
-    """One operand, with what the kernel needs of its rows. Arrays are (batch, runs, rows, ...) or (batch, rows, ...).
+class _Block:
+    """SIDE rows of an operand, one batch.
 
-    ``values``: float32 (batch, steps, rows, step), integers over 2^own of their chunk; ``size``: norms of steps over their own
-    2^own, infinite where ``values`` may be clipped.
+    * ``runs``: by chunks 2^unit, 2^own and norms over 2^unit, by steps 2^unit and tops; (runs, rows).
+    * ``groups``: elements, and the scales and exponents of groups; (rows, ...).
+    * ``size``: by steps, the largest norm over 2^own, infinite where values may be clipped; ``middle``: by chunks, the median
+      norm over 2^unit.
+    """
+
+    def __init__(self, x: Factors, rows: slice, model: MmaModel, chunks: Bounds, steps: Bounds, length: int) -> None:
+        self.factors, self.rows, self.model = x, rows, model
+        scaled = chunks.norm * np.ldexp(1.0, -chunks.unit)
+        by_chunk = (np.ldexp(1.0, chunks.unit), np.ldexp(1.0, chunks.own), scaled)
+        parts = (*by_chunk, np.ldexp(1.0, steps.unit), steps.top.astype(np.int64))
+        self.runs = tuple(np.ascontiguousarray(part[0].T) for part in parts)
+        self.groups = tuple(np.ascontiguousarray(part[0]) for part in (x.significand, *mma_lanes.scales(x, model)))
+        own = np.ldexp(1.0, np.repeat(chunks.own[0], length, axis=-1)[..., : steps.own.shape[-1]])
+        sizes = np.where(steps.norm[0] <= CLIP * own, steps.norm[0] * np.ldexp(1.0, -steps.own[0]), np.inf)
+        self.size, self.middle = sizes.max(axis=0), np.sort(scaled[0], axis=0)[scaled.shape[1] // 2]
+
+    @cached_property
+    def left(self) -> mma_lanes.Left:
+        """The rows as a left operand of the lanes."""
+        return mma_lanes.Left(self.factors, self.model)
+
+    @cached_property
+    def right(self) -> mma_lanes.Right:
+        """The rows as a right operand of the lanes."""
+        return mma_lanes.Right(self.factors, self.model)
+
+
+class _Operand:
+    """One operand, with what the kernel needs of its rows: ``blocks`` of each batch, and ``values``.
+
+    ``values``: float32 (batch, steps, rows, step), integers over 2^own of their chunk.
     """
 
     def __init__(self, x: Factors, model: MmaModel, threads: int) -> None:
-        self.factors, self.length = x, max(1, CHUNK // x.step)
-        self.scale, self.exponent = mma_lanes.scales(x, model)
         batch, rows, k = x.significand.shape
+        self.factors, self.length = x, max(1, CHUNK // x.step)
         self.values = np.empty((batch, k // x.step, rows, x.step), np.float32)
-        run = self.length * x.step
+        places = list(product(range(batch), _cuts(rows, SIDE)))
+        blocks = run_all(lambda place: self._block(*place, model), places, threads)
+        self.blocks = [blocks[start : start + rows // SIDE] for start in range(0, len(blocks), rows // SIDE)]
 
-        def piece(rows: slice) -> tuple[Bounds, Bounds]:
-            part = x.rows(rows)
-            chunks = bounds(part, model, run)
-            whole = integers(part, chunks, run)
-            self.values[:, :, rows] = whole.reshape(*whole.shape[:2], -1, x.step).swapaxes(1, 2)
-            return chunks, bounds(part, model, x.step)
-
-        pieces = run_all(piece, _cuts(rows, PIECE), threads)
-        chunks, steps = (Bounds.joined(parts) for parts in zip(*pieces, strict=True))
-        scaled = chunks.norm * np.ldexp(1.0, -chunks.unit)
-        by_chunk = (np.ldexp(1.0, chunks.unit), np.ldexp(1.0, chunks.own), scaled)
-        self.by_run = [_runs_first(part) for part in (*by_chunk, np.ldexp(1.0, steps.unit), steps.top.astype(np.int64))]
-        own = np.ldexp(1.0, np.repeat(chunks.own, self.length, axis=-1)[..., : steps.own.shape[-1]])
-        size = np.where(steps.norm <= CLIP * own, steps.norm * np.ldexp(1.0, -steps.own), np.inf)
-        self.size = _runs_first(size)
-
-    def runs(self, batch: int, rows: slice) -> tuple[NDArray[Any], ...]:
-        """By chunks 2^unit, 2^own and norms over 2^unit, by steps 2^unit and tops."""
-        return tuple(np.ascontiguousarray(part[batch, :, rows]) for part in self.by_run)
-
-    def groups(self, batch: int, rows: slice) -> tuple[NDArray[Any], ...]:
-        """Elements, and the scales and exponents of groups."""
-        return self.factors.significand[batch, rows], self.scale[batch, rows], self.exponent[batch, rows]
-
-    def doubles(self, batch: int, rows: slice, steps: slice) -> NDArray[np.float64]:
-        """Elements of some steps, (steps, rows, step), as they are."""
-        x, atoms = self.factors, self.factors.step // 16
-        scale = self.scale[batch, rows, steps.start * atoms : steps.stop * atoms] * 2.0**-x.unit
-        elements = x.significand[batch, rows, steps.start * x.step : steps.stop * x.step]
-        values = elements.reshape(*scale.shape, 16) * scale[..., None]
-        return np.asarray(values.reshape(len(values), -1, x.step).swapaxes(0, 1))
-
-
-def _runs_first(x: NDArray[Any]) -> NDArray[Any]:
-    return np.ascontiguousarray(x.swapaxes(1, 2))
+    def _block(self, batch: int, rows: slice, model: MmaModel) -> _Block:
+        part, run = self.factors.part(batch, rows), self.length * self.factors.step
+        chunks, steps = bounds(part, model, (run, part.step))
+        whole = integers(part, chunks, run)[0]
+        self.values[batch, :, rows] = whole.reshape(len(whole), -1, part.step).swapaxes(0, 1)
+        return _Block(part, rows, model, chunks, steps, self.length)
 
 
 class _Chain:
@@ -131,42 +133,49 @@ class _Chain:
         self.unit = 2.0 ** -(a.factors.unit + b.factors.unit)
         self.advance = mma_chain.advance(model, a.factors.step // 16)
 
-    def run(
-        self, out: NDArray[np.float32], batch: int, rows: slice, columns: slice, side: int
-    ) -> NDArray[np.int64]:
+    def run(self, out: NDArray[np.float32], batch: int, rows: slice, columns: slice) -> NDArray[np.int64]:
         """Take a tile from C to D, in place; outputs times steps that were proven, bounded, emulated."""
-        blocks = [slice(start, start + side) for start in range(columns.start, columns.stop, side)]
-        totals = [np.ascontiguousarray(out[batch, rows, block]) for block in blocks]
-        tally = np.zeros(3, np.int64)
-        for first in range(0, self.steps, SLAB * self.a.length):
-            steps = slice(first, min(first + SLAB * self.a.length, self.steps))
-            right = self.b.values[batch, steps, columns].reshape(steps.stop - first, len(blocks), side, -1)
-            products = np.matmul(self.a.values[batch, steps, None, rows], right.swapaxes(2, 3))
-            for number, block in enumerate(blocks):
-                self._block(totals[number], products[:, number], steps, (batch, rows), (batch, block), tally)
-        for block, total in zip(blocks, totals, strict=True):
-            out[batch, rows, block] = total
+        left, right = self.a.blocks[batch][rows], self.b.blocks[batch][columns]
+        totals = [[np.ascontiguousarray(out[batch, x.rows, y.rows]) for y in right] for x in left]
+        tally, span = np.zeros(3, np.int64), slice(columns.start * SIDE, columns.stop * SIDE)
+        for slab in _cuts(self.steps, SLAB * self.a.length):
+            stack = self.b.values[batch, slab, span].reshape(slab.stop - slab.start, len(right), SIDE, -1)
+            stack = stack.transpose(1, 0, 3, 2)  # every block's products in one run
+            for i, x in enumerate(left):
+                products = None
+                if any(self._promising(x, y, slab) for y in right):
+                    products = np.matmul(self.a.values[batch, slab, x.rows], stack)
+                for j, y in enumerate(right):
+                    if products is None:
+                        self._emulate(totals[i][j], x, y, slab, tally)
+                    else:
+                        self._block(totals[i][j], products[j], x, y, slab, tally)
+        for i, x in enumerate(left):
+            for j, y in enumerate(right):
+                out[batch, x.rows, y.rows] = totals[i][j]
         return tally
 
+    def _promising(self, x: _Block, y: _Block, slab: slice) -> bool:
+        """Whether some float32 products of a slab can be of use: where medians do not fit, a quarter of all proofs fail."""
+        chunks = slice(slab.start // self.a.length, -(-slab.stop // self.a.length))
+        exact = x.size[slab] * y.size[slab] <= 2.0**SIGNIFICAND
+        return bool(exact.any() or (x.middle[chunks] * y.middle[chunks] <= self.limit[0]).any())
+
     def _block(
-        self, total: NDArray[np.float32], products: NDArray[np.float32], steps: slice,
-        left: tuple[int, slice], right: tuple[int, slice], tally: NDArray[np.int64],
+        self, total: NDArray[np.float32], products: NDArray[np.float32], x: _Block, y: _Block, slab: slice,
+        tally: NDArray[np.int64],
     ) -> None:  # fmt: skip
-        """Take a block through a slab; chunks that float32 products do not serve, by float64 products."""
-        a, b = self.a, self.b
-        (batch, rows), (_, columns) = left, right
-        u, v = a.runs(*left), b.runs(*right)
-        sizes = a.size[batch, steps, rows].max(axis=1) * b.size[batch, steps, columns].max(axis=1)
-        ready = sizes <= 2.0**SIGNIFICAND
-        groups = (*a.groups(*left), *b.groups(*right))
-        done = steps.start
-        while True:
-            given = (a.length, True, self.limit, self.unit, u, v, *groups, tally)
-            done = self.advance(total, products, ready, done, steps.start, *given)
-            if done == steps.stop:
-                return
-            chunk = slice(done, min(done + a.length, steps.stop))
-            exact = a.doubles(*left, chunk) @ b.doubles(*right, chunk).swapaxes(1, 2)
-            ones = [(x[0], np.ones_like(x[1]), *x[2:]) for x in (u, v)]
-            given = (a.length, False, self.limit, self.unit, *ones, *groups, tally)
-            done = self.advance(total, exact, np.ones(len(exact), np.bool_), done, done, *given)
+        """Take a block through a slab."""
+        ready = x.size[slab] * y.size[slab] <= 2.0**SIGNIFICAND
+        given = (slab.start, self.a.length, self.limit, self.unit, x.runs, y.runs, *x.groups, *y.groups, tally)
+        done = slab.start
+        while (done := self.advance(total, products, ready, done, *given)) < slab.stop:
+            chunk = slice(done, min(done + self.a.length, slab.stop))
+            self._emulate(total, x, y, chunk, tally)
+            done = chunk.stop
+
+    def _emulate(self, total: NDArray[np.float32], x: _Block, y: _Block, steps: slice, tally: NDArray[np.int64]) -> None:
+        """Take a block through steps, group by group."""
+        bits = y.right.multiply(x.left, total.view(np.uint32)[None], slice(0, SIDE), steps)
+        total[:] = bits[0].view(np.float32)
+        tally[2] += total.size * (steps.stop - steps.start)

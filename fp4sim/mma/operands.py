@@ -40,9 +40,9 @@ class Factors:
     step: int
     unit: int
 
-    def rows(self, rows: slice) -> Factors:
-        """The same of some rows."""
-        return Factors(*(array[:, rows] for array in self._arrays), self.atom, self.step, self.unit)
+    def part(self, batch: int, rows: slice) -> Factors:
+        """Some rows of one batch, as a batch of one."""
+        return Factors(*(array[batch : batch + 1, rows] for array in self._arrays), self.atom, self.step, self.unit)
 
     def padded(self, rows: int) -> Factors:
         """The same with more rows below, of zeros."""

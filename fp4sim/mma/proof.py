@@ -72,12 +72,6 @@ class Bounds:
     norm: NDArray[np.float64]
     top: NDArray[np.int32]
 
-    @staticmethod
-    def joined(parts: Sequence[Bounds]) -> Bounds:
-        """Bounds of rows that were cut apart."""
-        fields = ([getattr(part, name) for part in parts] for name in ("own", "unit", "norm", "top"))
-        return Bounds(*(np.concatenate(arrays, axis=1) for arrays in fields))
-
 
 @dataclass(frozen=True)
 class Limits:
@@ -101,18 +95,21 @@ def limits(model: MmaModel, a: Factors, b: Factors) -> Limits:
     return Limits(bits, lowest, 127 - bits)
 
 
-def bounds(x: Factors, model: MmaModel, run: int) -> Bounds:
-    """Bounds of an operand by runs of ``run`` elements, a multiple of its atoms."""
+def bounds(x: Factors, model: MmaModel, runs: Sequence[int]) -> list[Bounds]:
+    """Bounds of an operand by runs of so many elements, each a multiple of its atoms; one for every length."""
     least, square, top = _atoms(x, model)
-    starts = np.arange(0, least.shape[-1], run // x.atom)
-    own = np.minimum.reduceat(least, starts, axis=-1)
-    unit = np.minimum.accumulate(own, axis=-1)
-    norm = np.sqrt(np.add.reduceat(square, starts, axis=-1)) * _SLACK
-    highest = np.maximum.reduceat(top, starts, axis=-1)
-    if model.anchoring in ("scales", "any-scale"):
-        norm = np.maximum(norm, np.ldexp(1.0, np.maximum(highest - x.unit, -1000)))
-    nothing = np.int32(-NEVER)
-    return Bounds(np.where(own == nothing, 0, own), np.where(unit == nothing, 0, unit), norm, highest)
+    found = []
+    for run in runs:
+        starts = np.arange(0, least.shape[-1], run // x.atom)
+        own = np.minimum.reduceat(least, starts, axis=-1)
+        unit = np.minimum.accumulate(own, axis=-1)
+        norm = np.sqrt(np.add.reduceat(square, starts, axis=-1)) * _SLACK
+        highest = np.maximum.reduceat(top, starts, axis=-1)
+        if model.anchoring in ("scales", "any-scale"):
+            norm = np.maximum(norm, np.ldexp(1.0, np.maximum(highest - x.unit, -1000)))
+        own, unit = (np.where(exponent == -NEVER, np.int32(0), exponent) for exponent in (own, unit))
+        found.append(Bounds(own, unit, norm, highest))
+    return found
 
 
 def _atoms(x: Factors, model: MmaModel) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int32]]:
@@ -182,7 +179,7 @@ def proven_product(
     The definition of the path: fast kernels are held to it. An element that is not proven has the bits of a NaN.
     """
     limit = limits(model, a, b)
-    left, right = bounds(a, model, run), bounds(b, model, run)
+    (left,), (right,) = bounds(a, model, [run]), bounds(b, model, [run])
     x, y = integers(a, left, run), integers(b, right, run)
     s: NDArray[Any] = c.view(np.float32).copy()
     for number in range(left.own.shape[-1]):

@@ -1,16 +1,16 @@
 """A chain of matrix steps around a BLAS: what is added to the accumulator where nothing is cut, and where something may be.
 
 ``advance`` takes a block of outputs through steps whose products a BLAS has summed. Chunk by chunk: outputs whose proof holds
-(fp4sim/mma/proof.py) get the chunk's products added; the others, if few, are computed step by step and group by group. If they are
-many, all take the chunk in steps: with x = C + the step's products in float64, the unit's sum before its last rounding lies
-within a margin of x, so if both ends of the margin round to one float32, that is the result. What is left, one output in some
+(fp4sim/mma/proof.py) get the chunk's products added; the others, if few, are computed group by group, a step at a time. If they
+are many, all take the chunk in steps. x = C + the step's products is exact in float64, and the sum before the unit's last rounding
+lies within a margin of x; if both ends of the margin round to one float32, that is the result. What is left, one output in some
 hundred where scales are wide and none where they are not, is computed group by group.
 
 *The margin.* With e the anchor and q = 2^(e - F) the quantum, each of the step's groups and C loses less than q. |products| of
-a step of at most 64 sum to at most 64 * 36 * (15/8)^2 * 2^e < 2^(e + 13), so a float64 product in any order is off by less
-than 64 * 2^-53 * 2^(e + 13) = 2^(e - 34), and the roundings of x and of its ends by less than 2^(e - 38): the margin is
-(groups + 1) q + 2^(e - 33). It is nothing where q divides C and all products: then no addend is cut, all sums are whole
-numbers of q below 2^53, and x is exact. e is taken from bounds on the rows' exponents, which only widens the margin.
+a step of at most 64 sum to at most 64 * 36 * (15/8)^2 * 2^e < 2^(e + 13), so x and the ends of the margin are rounded by
+less than 2^(e - 38) in float64: the margin is (groups + 1) q + 2^(e - 36). It is nothing where q divides C and all products: then
+no addend is cut, all sums are whole numbers of q below 2^53, and x is exact. e is taken from bounds on the rows' exponents, which
+only widens the margin.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ def advance(model: MmaModel, groups: int) -> Callable[..., int]:
     floor = np.int64(-420 if model.floor is None else model.floor - bits)
     by_products, by_dots = model.anchoring in ("products", "any-scale"), model.anchoring == "dots"
     nearest = model.result == "rne"
-    addends = np.float64(groups + 1)
+    addends, widest = np.float64(groups + 1), 2.0**c_bits
+    lowest = 2.0 ** max(-149, -126 - c_bits, -149 if model.floor is None else model.floor - bits)
 
     @inlined
     def cut(x: Any) -> Any:
@@ -120,16 +121,15 @@ def advance(model: MmaModel, groups: int) -> Callable[..., int]:
 
     @kernel
     def run(
-        total: Any, products: Any, ready: Any, start: Any, first: Any, length: Any, prove: Any, limit: Any, unit: Any,
+        total: Any, products: Any, ready: Any, start: Any, first: Any, length: Any, limit: Any, unit: Any,
         a: Any, b: Any, x: Any, sx: Any, ex: Any, y: Any, sy: Any, ey: Any, tally: Any,
     ) -> int:  # fmt: skip
-        """Add steps ``start``, ... to ``total``; the step at which a chunk's float32 products do not do, or that after all.
+        """Add steps ``start``, ... to ``total``; the step at which a chunk's products do not do, or that after all.
 
-        ``products``: (steps, m, n), over the ``own`` of their rows and columns, of steps ``first``, ...; ``ready``: (steps,),
-        whether they are exact for every output. ``length``: steps of a chunk, ``prove``: whether proofs are tried. ``limit``:
-        2^bits, 2^lowest, 2^highest. ``a``, ``b``: by chunks 2^unit, 2^own and norms over 2^unit, by steps 2^unit and tops, all
-        (runs, m) or (runs, n); ``x``, ``sx``, ``ex``: elements and groups' scales and exponents. ``tally`` counts outputs
-        times steps: proven, bounded, emulated.
+        ``products``: float32 (steps, m, n), over the ``own`` of their rows and columns, of steps ``first``, ...; ``ready``:
+        (steps,), whether they are exact for every output. ``length``: steps of a chunk. ``limit``: 2^bits, 2^lowest, 2^highest.
+        ``a``, ``b``: by chunks 2^unit, 2^own and norms over 2^unit, by steps 2^unit and tops, all (runs, m) or (runs, n); ``x``,
+        ``sx``, ``ex``: elements, and groups' scales and exponents. ``tally`` counts outputs times steps: proven, bounded, emulated.
         """
         chunk_units, owns, norms, step_units, tops = a
         chunk_units_b, owns_b, norms_b, step_units_b, tops_b = b
@@ -140,18 +140,16 @@ def advance(model: MmaModel, groups: int) -> Callable[..., int]:
         while step < end:
             chunk, stop = step // length, min(step + length, end)
             v, w, t = chunk_units_b[chunk], owns_b[chunk], norms_b[chunk]
-            count = np.int64(m * n)
-            if prove:
-                count = np.int64(0)
-                for i in range(m):
-                    row, failed, u, norm = total[i], bad[i], chunk_units[chunk, i], norms[chunk, i]
-                    for j in range(n):
-                        s, u_ij = np.float64(row[j]), u * v[j]
-                        scaled = s * (1.0 / u_ij)
-                        fits = (abs(scaled) + norm * t[j] <= limit[0]) & (_truncate(scaled) == scaled)
-                        fits = fits & (limit[1] <= u_ij) & (u_ij <= limit[2])
-                        failed[j] = not fits
-                        count += not fits
+            count = np.int64(0)
+            for i in range(m):
+                row, failed, u, norm = total[i], bad[i], chunk_units[chunk, i], norms[chunk, i]
+                for j in range(n):
+                    s, u_ij = np.float64(row[j]), u * v[j]
+                    scaled = s * (1.0 / u_ij)
+                    fits = (abs(scaled) + norm * t[j] <= limit[0]) & (_truncate(scaled) == scaled)
+                    fits = fits & (limit[1] <= u_ij) & (u_ij <= limit[2])
+                    failed[j] = not fits
+                    count += not fits
             if count * np.int64(FEW) <= np.int64(m * n):
                 for i in range(m):
                     row, failed, own = total[i], bad[i], owns[chunk, i]
@@ -180,10 +178,29 @@ def advance(model: MmaModel, groups: int) -> Callable[..., int]:
                     return step
             for number in range(step, stop):
                 z, top_b = step_units_b[number], tops_b[number]
+                least, highest = z[0], top_b[0]
+                for j in range(1, n):
+                    least, highest = min(least, z[j]), max(highest, top_b[j])
                 for i in range(m):
                     row, added, own = total[i], products[number - first, i], owns[chunk, i]
                     u, top = step_units[number, i], tops[number, i]
                     found = np.int64(0)
+                    # Most rows are clean for every column: then x is exact, and without a bit below 2^-149.
+                    narrow = _power(max(top + highest - np.int64(bits), np.int64(-420))) <= u * least
+                    if narrow and u * least >= lowest:
+                        for j in range(n):
+                            s, divisor = np.float64(row[j]), u * z[j]
+                            whole = s * (1.0 / divisor)
+                            found += not ((abs(whole) < widest) & (_truncate(whole) == whole))
+                            value = s + np.float64(added[j]) * (own * w[j])
+                            kept = value if nearest else _float(_bits(value) & np.int64(-1 << 29))
+                            results[j] = np.float32(kept) + np.float32(0.0)
+                        if found == 0:
+                            for j in range(n):
+                                row[j] = results[j]
+                            tally[1] += n
+                            continue
+                        found = np.int64(0)
                     for j in range(n):
                         s = np.float64(row[j])
                         value = s + np.float64(added[j]) * (own * w[j])
@@ -193,7 +210,7 @@ def advance(model: MmaModel, groups: int) -> Callable[..., int]:
                         q, divisor = _power(quantum), u * z[j]
                         whole = s * (1.0 / divisor)
                         clean = (q <= divisor) & (_truncate(whole) == whole)
-                        margin = 0.0 if clean else addends * q + _power(max(mine, e) - np.int64(33))
+                        margin = 0.0 if clean else addends * q + _power(max(mine, e) - np.int64(36))
                         low, high = _to_float32(value - margin, nearest), _to_float32(value + margin, nearest)
                         results[j] = low
                         flags[j] = low != high

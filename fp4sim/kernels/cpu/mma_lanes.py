@@ -65,12 +65,18 @@ class Right:
         )
         self.groups = tuple(_transposed(part, padded) for part in _groups(b, model))
 
-    def multiply(self, a: Left, c: NDArray[np.uint32], rows: slice) -> NDArray[np.uint32]:
-        """Rows of D, (batch, rows, n), as float32 bits; rows and columns with a NaN are not looked at."""
+    def multiply(
+        self, a: Left, c: NDArray[np.uint32], rows: slice, steps: slice | None = None
+    ) -> NDArray[np.uint32]:
+        """Rows of D, (batch, rows, n), as float32 bits, after some steps; rows and columns with a NaN are not looked at."""
         out = np.zeros((c.shape[0], rows.stop - rows.start, self.width), np.float32)
         out[:, :, : self.columns] = c[:, rows].view(np.float32)
-        left = (np.ascontiguousarray(part[:, rows]) for part in (a.values, *a.groups))
-        _kernel(self.model, a.step // 16)(*left, self.values, *self.groups, a.unit + self.unit, out)
+        groups = slice(None) if steps is None else slice(steps.start * a.step // 16, steps.stop * a.step // 16)
+        elements = slice(None) if steps is None else slice(steps.start * a.step, steps.stop * a.step)
+        left = [a.values[:, rows, elements], *(part[:, rows, groups] for part in a.groups)]
+        right = [self.values[:, :, groups], *(part[:, groups] for part in self.groups)]
+        whole = (np.ascontiguousarray(part) for part in (*left, *right))
+        _kernel(self.model, a.step // 16)(*whole, a.unit + self.unit, out)
         return np.ascontiguousarray(out[:, :, : self.columns]).view(np.uint32)
 
 
