@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 MOST_ELEMENTS = 64  # of a step, see the margin
 FEW = 24  # a chunk is left to its proof where at most one output in this many is not proven
 _CUTS = {"rz": 0, "rne": 1, "floor": 2}
+_ANCHORING = {"products": 0, "any-scale": 0, "dots": 1, "scales": 2}
 
 
 def _unary(name: str) -> Any:
@@ -80,44 +81,46 @@ def _to_float32(x: Any, nearest: Any) -> Any:
     return np.float64(np.float32(x if nearest else kept)) + 0.0
 
 
+@inlined
+def _cut(x: Any, align: Any) -> Any:
+    return _truncate(x) if align == 0 else _rint(x) if align == 1 else _floor(x)
+
+
+@inlined
+def _one_step(
+    total: Any, x: Any, sx: Any, ex: Any, y: Any, sy: Any, ey: Any, step: Any, unit: Any, part: Any,
+    bits: Any, c_bits: Any, floor: Any, align: Any, anchoring: Any, nearest: Any,
+) -> Any:  # fmt: skip
+    """The accumulator after a step of one output, as the model has it."""
+    quantum = _exponent(total) - np.int64(c_bits) if total != 0.0 else floor
+    for g in range(len(part)):
+        group = step * len(part) + g
+        p, q = x[16 * group : 16 * group + 16], y[16 * group : 16 * group + 16]
+        dot, any_product = np.int32(0), np.int32(0)
+        for k in range(16):
+            product = np.int32(p[k]) * np.int32(q[k])
+            dot += product
+            any_product |= product
+        part[g] = np.float64(dot) * (sx[group] * sy[group] * unit)
+        e = np.int64(ex[group]) + np.int64(ey[group]) - np.int64(bits)
+        if (anchoring == 0 and any_product == 0) or (anchoring == 1 and dot == 0):
+            e = np.int64(-16384)
+        quantum = max(quantum, e)
+    up, down = _power(-quantum), _power(quantum)
+    whole = _cut(total * up, align)
+    for g in range(len(part)):
+        whole += _cut(part[g] * up, align)
+    return _to_float32(whole * down, nearest)
+
+
 @lru_cache(maxsize=64)
 def advance(model: MmaModel, groups: int) -> Callable[..., int]:
     """The kernel of a model and a number of groups a step; constants alone are compiled in."""
     bits, c_bits, align = int(model.fraction or 0), int(model.window_c or 0), _CUTS[model.align]
     floor = np.int64(-420 if model.floor is None else model.floor - bits)
-    by_products, by_dots = model.anchoring in ("products", "any-scale"), model.anchoring == "dots"
-    nearest = model.result == "rne"
+    anchoring, nearest = _ANCHORING[model.anchoring], model.result == "rne"
     addends, widest = np.float64(groups + 1), 2.0**c_bits
     lowest = 2.0 ** max(-149, -126 - c_bits, -149 if model.floor is None else model.floor - bits)
-
-    @inlined
-    def cut(x: Any) -> Any:
-        return _truncate(x) if align == 0 else _rint(x) if align == 1 else _floor(x)
-
-    @inlined
-    def one_step(total: Any, x: Any, sx: Any, ex: Any, y: Any, sy: Any, ey: Any, step: Any, unit: Any, part: Any) -> Any:
-        """The accumulator after a step of one output, as the model has it."""
-        quantum = _exponent(total) - np.int64(c_bits) if total != 0.0 else floor
-        for g in range(groups):
-            group = step * groups + g
-            p, q = x[16 * group : 16 * group + 16], y[16 * group : 16 * group + 16]
-            dot, any_product = np.int32(0), np.int32(0)
-            for k in range(16):
-                product = np.int32(p[k]) * np.int32(q[k])
-                dot += product
-                any_product |= product
-            part[g] = np.float64(dot) * (sx[group] * sy[group] * unit)
-            e = np.int64(ex[group]) + np.int64(ey[group]) - np.int64(bits)
-            if by_products:
-                e = e if any_product != 0 else np.int64(-16384)
-            if by_dots:
-                e = e if dot != 0 else np.int64(-16384)
-            quantum = max(quantum, e)
-        up, down = _power(-quantum), _power(quantum)
-        whole = cut(total * up)
-        for g in range(groups):
-            whole += cut(part[g] * up)
-        return _to_float32(whole * down, nearest)
 
     @kernel
     def run(
@@ -167,7 +170,10 @@ def advance(model: MmaModel, groups: int) -> Callable[..., int]:
                             if failed[j]:
                                 s = np.float64(row[j])
                                 for number in range(step, stop):
-                                    s = one_step(s, x[i], sx[i], ex[i], y[j], sy[j], ey[j], number, unit, part)
+                                    s = _one_step(
+                                        s, x[i], sx[i], ex[i], y[j], sy[j], ey[j], number, unit, part,
+                                        bits, c_bits, floor, align, anchoring, nearest,
+                                    )  # fmt: skip
                                 row[j] = np.float32(s)
                 tally[0] += (m * n - count) * (stop - step)
                 tally[2] += count * (stop - step)
@@ -218,7 +224,10 @@ def advance(model: MmaModel, groups: int) -> Callable[..., int]:
                     if found:
                         for j in range(n):
                             if flags[j]:
-                                s = one_step(np.float64(row[j]), x[i], sx[i], ex[i], y[j], sy[j], ey[j], number, unit, part)
+                                s = _one_step(
+                                    np.float64(row[j]), x[i], sx[i], ex[i], y[j], sy[j], ey[j], number, unit, part,
+                                    bits, c_bits, floor, align, anchoring, nearest,
+                                )  # fmt: skip
                                 results[j] = np.float32(s)
                     for j in range(n):
                         row[j] = results[j]
