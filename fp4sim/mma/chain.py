@@ -1,4 +1,4 @@
-"""Products by a BLAS: whole chunks where a proof holds, else step by step, and every group of every output only where it must be.
+"""Products by a BLAS: whole chunks where a proof holds, else step by step, and group by group only where it must be.
 
 The accumulator of every output has the matrix unit's bits after every chunk, so the way is chosen anew for each block and
 chunk and changes no bit; :mod:`fp4sim.mma.proof` and :mod:`fp4sim.kernels.cpu.mma_chain` say why.
@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -41,6 +41,7 @@ class Tally:
 
     @property
     def total(self) -> int:
+        """All multiplications."""
         return self.proven + self.bounded + self.emulated
 
 
@@ -62,7 +63,10 @@ def multiply(
     done = run_all(lambda tile: chain.run(out, *tile), list(product(range(len(c)), rows, columns)), threads)
     if tally is not None:
         counts = np.sum(done, axis=0) * a.step
-        tally.proven, tally.bounded, tally.emulated = (int(count) for count in counts)
+        tally.proven, tally.bounded, tally.emulated = (
+            before + int(count)
+            for before, count in zip((tally.proven, tally.bounded, tally.emulated), counts, strict=True)
+        )
     return np.ascontiguousarray(out[:, :m, :n]).view(np.uint32)
 
 
@@ -112,10 +116,10 @@ class _Operand:
         self.factors, self.length = x, max(1, CHUNK // x.step)
         self.values = np.empty((batch, k // x.step, rows, x.step), np.float32)
         places = list(product(range(batch), _cuts(rows, SIDE)))
-        blocks = run_all(lambda place: self._block(*place, model), places, threads)
+        blocks = run_all(lambda place: self._prepare(place[0], place[1], model), places, threads)
         self.blocks = [blocks[start : start + rows // SIDE] for start in range(0, len(blocks), rows // SIDE)]
 
-    def _block(self, batch: int, rows: slice, model: MmaModel) -> _Block:
+    def _prepare(self, batch: int, rows: slice, model: MmaModel) -> _Block:
         part, run = self.factors.part(batch, rows), self.length * self.factors.step
         chunks, steps = bounds(part, model, (run, part.step))
         whole = integers(part, chunks, run)[0]
@@ -174,7 +178,9 @@ class _Chain:
             self._emulate(total, x, y, chunk, tally)
             done = chunk.stop
 
-    def _emulate(self, total: NDArray[np.float32], x: _Block, y: _Block, steps: slice, tally: NDArray[np.int64]) -> None:
+    def _emulate(
+        self, total: NDArray[np.float32], x: _Block, y: _Block, steps: slice, tally: NDArray[np.int64]
+    ) -> None:
         """Take a block through steps, group by group."""
         bits = y.right.multiply(x.left, total.view(np.uint32)[None], slice(0, SIDE), steps)
         total[:] = bits[0].view(np.float32)

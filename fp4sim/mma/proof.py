@@ -17,15 +17,15 @@ with lowest = max(-149, floor - F, -126 - F_c), or -126 where a model flushes su
 
 then no step of the chunk cuts anything, and S after it is S plus the exact sum of the chunk's products.
 
-*Proof.* Every product is a multiple of u, so every sum of S with some of the products is one. For any subset of the products,
-|sum| <= sum of |a_k b_k| <= norm_i norm_j (Cauchy-Schwarz), so such a sum, with S or without, is n u with |n| <= 2^bits <= 2^24.
-As u is at least 2^lowest and 2^bits u less than 2^128, float32 has each of them: no rounding of a result, of a dot, or of an
-addition changes it, whatever its direction. An addend is cut only if the quantum, 2^(anchor - F), is above u. Three things
-anchor. (1) C, which is some n u: its exponent is -126 (subnormal), for which ``lowest`` provides, or at most
-bits + unit_i + unit_j <= F_c + unit_i + unit_j. (2) The floor where C
-is 0: by ``lowest``. (3) A group with exponents e_i + e_j, which is at most top_i + top_j: some element of row i is at least
-2^(top_i - d_i), or ``norm`` has been raised to that where a model lets groups anchor that have no such element; so norm_i
-norm_j >= 2^(top_i + top_j - d_i - d_j), by (*) at most 2^bits u, and top_i + top_j - F <= unit_i + unit_j. Groups that anchor by
+*Proof.* Every product is a multiple of u, so every sum of S with some of the products is one. For any subset of the
+products, |sum| <= sum of |a_k b_k| <= norm_i norm_j (Cauchy-Schwarz), so such a sum, with S or without, is n u with |n|
+<= 2^bits <= 2^24. As u is at least 2^lowest and 2^bits u less than 2^128, float32 has each of them: no rounding of a
+result, of a dot, or of an addition changes it, whatever its direction. An addend is cut only if the quantum, 2^(anchor
+- F), is above u. Three things anchor. (1) C, which is some n u: its exponent is -126 (subnormal), for which ``lowest``
+provides, or at most bits + unit_i + unit_j <= F_c + unit_i + unit_j. (2) The floor where C is 0: by ``lowest``. (3) A
+group with exponents e_i + e_j, which is at most top_i + top_j: some element of row i is at least 2^(top_i - d_i), or
+``norm`` has been raised to that where a model lets groups anchor that have no such element; so norm_i norm_j >=
+2^(top_i + top_j - d_i - d_j), by (*) at most 2^bits u, and top_i + top_j - F <= unit_i + unit_j. Groups that anchor by
 their value are n u as in (1). QED, and S is again a multiple of every later u, since units never grow.
 
 **Consequence.** The sum of the products may be left to any float32 matrix product that adds products in any order, in any
@@ -33,7 +33,8 @@ blocks, fused or not: all that it can meet are integers below 2^24 in units of u
 row and chunk by chunk, to integers, so nothing under- or overflows and flushing of subnormals does not matter. Not covered: a
 BLAS that rounds operands (TF32, bfloat16) unless they fit, or that adds *operands* before it multiplies (Strassen).
 
-Where (*) holds for a whole chain from C, every order of accumulation whose slices are whole chunks gives the same bits.
+Where (*) holds for one chunk that is all of K, every sum of some products is exact, and so all orders of accumulation and all
+models whose limits are met give the same bits.
 """
 
 from __future__ import annotations
@@ -176,7 +177,8 @@ def proven_product(
 ) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
     """D of (batch, m, n) by float32 matrix products, as bits, and which of its elements are proven from C to the end.
 
-    The definition of the path: fast kernels are held to it. An element that is not proven has the bits of a NaN.
+    The definition of the path: fast kernels are held to it. ``run`` is whole steps, or anything where nothing is aligned (a
+    ``fraction`` of None). An element that is not proven is a NaN.
     """
     limit = limits(model, a, b)
     (left,), (right,) = bounds(a, model, [run]), bounds(b, model, [run])

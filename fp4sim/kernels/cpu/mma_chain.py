@@ -1,22 +1,22 @@
 """A chain of matrix steps around a BLAS: what is added to the accumulator where nothing is cut, and where something may be.
 
-``advance`` takes a block of outputs through steps whose products a BLAS has summed. Chunk by chunk: outputs whose proof holds
+``advance`` takes a block of outputs through steps whose products a BLAS has summed, chunk by chunk. Outputs whose proof holds
 (fp4sim/mma/proof.py) get the chunk's products added; the others, if few, are computed group by group, a step at a time. If they
-are many, all take the chunk in steps. x = C + the step's products is exact in float64, and the sum before the unit's last rounding
-lies within a margin of x; if both ends of the margin round to one float32, that is the result. What is left, one output in some
+are many, all take the chunk in steps: x = C + the step's products in float64, and the sum before the unit's last rounding lies
+within a margin of x; if both ends of the margin round to one float32, that is the result. What is left, one output in some
 hundred where scales are wide and none where they are not, is computed group by group.
 
 *The margin.* With e the anchor and q = 2^(e - F) the quantum, each of the step's groups and C loses less than q. |products| of
-a step of at most 64 sum to at most 64 * 36 * (15/8)^2 * 2^e < 2^(e + 13), so x and the ends of the margin are rounded by
-less than 2^(e - 38) in float64: the margin is (groups + 1) q + 2^(e - 36). It is nothing where q divides C and all products: then
-no addend is cut, all sums are whole numbers of q below 2^53, and x is exact. e is taken from bounds on the rows' exponents, which
+a step of at most 64 sum to at most 64 * 36 * (15/8)^2 * 2^e < 2^(e + 13), so float64 rounds x and the ends of the margin by
+less than 2^(e - 38): the margin is (groups + 1) q + 2^(e - 36). It is nothing where q divides C and all products: then no
+addend is cut, all sums are whole numbers of q below 2^53, and x is exact. e is taken from bounds on the rows' exponents, which
 only widens the margin.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -86,13 +86,33 @@ def _cut(x: Any, align: Any) -> Any:
     return _truncate(x) if align == 0 else _rint(x) if align == 1 else _floor(x)
 
 
+class Rule(NamedTuple):
+    """A model's constants, as the kernel reads them."""
+
+    bits: int
+    c_bits: int
+    floor: int  # as a quantum's exponent
+    align: int
+    anchoring: int
+    nearest: bool
+    addends: float  # of a step, C among them
+    lowest: float  # units below this may be cut in an accumulator that is subnormal or 0
+
+
+def _rule(model: MmaModel, groups: int) -> Rule:
+    bits, c_bits = int(model.fraction or 0), int(model.window_c or 0)
+    floor = -420 if model.floor is None else model.floor - bits
+    lowest = 2.0 ** max(-149, -126 - c_bits, floor)
+    align, anchoring = _CUTS[model.align], _ANCHORING[model.anchoring]
+    return Rule(bits, c_bits, floor, align, anchoring, model.result == "rne", groups + 1.0, lowest)
+
+
 @inlined
 def _one_step(
-    total: Any, x: Any, sx: Any, ex: Any, y: Any, sy: Any, ey: Any, step: Any, unit: Any, part: Any,
-    bits: Any, c_bits: Any, floor: Any, align: Any, anchoring: Any, nearest: Any,
-) -> Any:  # fmt: skip
+    total: Any, x: Any, sx: Any, ex: Any, y: Any, sy: Any, ey: Any, step: Any, unit: Any, part: Any, rule: Any
+) -> Any:
     """The accumulator after a step of one output, as the model has it."""
-    quantum = _exponent(total) - np.int64(c_bits) if total != 0.0 else floor
+    quantum = _exponent(total) - np.int64(rule.c_bits) if total != 0.0 else np.int64(rule.floor)
     for g in range(len(part)):
         group = step * len(part) + g
         p, q = x[16 * group : 16 * group + 16], y[16 * group : 16 * group + 16]
@@ -102,135 +122,157 @@ def _one_step(
             dot += product
             any_product |= product
         part[g] = np.float64(dot) * (sx[group] * sy[group] * unit)
-        e = np.int64(ex[group]) + np.int64(ey[group]) - np.int64(bits)
-        if (anchoring == 0 and any_product == 0) or (anchoring == 1 and dot == 0):
+        e = np.int64(ex[group]) + np.int64(ey[group]) - np.int64(rule.bits)
+        if (rule.anchoring == 0 and any_product == 0) or (rule.anchoring == 1 and dot == 0):
             e = np.int64(-16384)
         quantum = max(quantum, e)
     up, down = _power(-quantum), _power(quantum)
-    whole = _cut(total * up, align)
+    whole = _cut(total * up, rule.align)
     for g in range(len(part)):
-        whole += _cut(part[g] * up, align)
-    return _to_float32(whole * down, nearest)
+        whole += _cut(part[g] * up, rule.align)
+    return _to_float32(whole * down, rule.nearest)
+
+
+@inlined
+def _mark(total: Any, u: Any, v: Any, r: Any, t: Any, limit: Any, bad: Any) -> Any:
+    """Which outputs of a chunk are not proven, and how many; u and v are 2^unit, r and t norms in those units."""
+    count = np.int64(0)
+    for i in range(total.shape[0]):
+        row, failed, own, norm = total[i], bad[i], u[i], r[i]
+        for j in range(total.shape[1]):
+            pair = own * v[j]
+            scaled = np.float64(row[j]) * (1.0 / pair)
+            fits = (abs(scaled) + norm * t[j] <= limit[0]) & (_truncate(scaled) == scaled)
+            fits = fits & (limit[1] <= pair) & (pair <= limit[2])
+            failed[j] = not fits
+            count += not fits
+    return count
+
+
+@inlined
+def _add_chunk(row: Any, products: Any, i: Any, own: Any, w: Any, failed: Any, sums: Any) -> None:
+    """Add the products of a chunk to the proven outputs of row i: sums of integers that float32 has."""
+    for j in range(len(row)):
+        sums[j] = np.float32(0.0)
+    for step in range(len(products)):
+        added = products[step, i]
+        for j in range(len(row)):
+            sums[j] += added[j]
+    for j in range(len(row)):
+        new = np.float32(np.float64(row[j]) + np.float64(sums[j]) * (own * w[j])) + np.float32(0.0)
+        row[j] = row[j] if failed[j] else new
+
+
+@inlined
+def _add_clean(row: Any, added: Any, own: Any, w: Any, u: Any, z: Any, results: Any, rule: Any) -> Any:
+    """Results of a step of a row whose groups are not cut, and whether C is cut nowhere either."""
+    cut = np.int64(0)
+    for j in range(len(row)):
+        s = np.float64(row[j])
+        whole = s * (1.0 / (u * z[j]))
+        cut += not ((abs(whole) < 2.0**rule.c_bits) & (_truncate(whole) == whole))
+        value = s + np.float64(added[j]) * (own * w[j])
+        kept = value if rule.nearest else _float(_bits(value) & np.int64(-1 << 29))
+        results[j] = np.float32(kept) + np.float32(0.0)
+    return cut == 0
+
+
+@inlined
+def _add_bounded(
+    row: Any, added: Any, own: Any, w: Any, u: Any, z: Any, top: Any, tops: Any, results: Any, flags: Any, rule: Any
+) -> Any:
+    """Results of a step of a row, which of them the margin does not decide, and how many."""
+    found = np.int64(0)
+    for j in range(len(row)):
+        s = np.float64(row[j])
+        value = s + np.float64(added[j]) * (own * w[j])
+        e, mine = max(top + tops[j], np.int64(-420)), _exponent(s)
+        least = mine - np.int64(rule.c_bits) if s != 0.0 else np.int64(rule.floor)
+        q, divisor = _power(max(least, e - np.int64(rule.bits))), u * z[j]
+        whole = s * (1.0 / divisor)
+        clean = (q <= divisor) & (_truncate(whole) == whole)
+        margin = 0.0 if clean else rule.addends * q + _power(max(mine, e) - np.int64(36))
+        low, high = _to_float32(value - margin, rule.nearest), _to_float32(value + margin, rule.nearest)
+        results[j] = low
+        flags[j] = low != high
+        found += low != high
+    return found
+
+
+@inlined
+def _are_clean(top: Any, tops: Any, u: Any, z: Any, rule: Any) -> Any:
+    """Whether no group of a row is cut, whatever the column, and no exact result is below float32's least."""
+    least, highest = z[0], tops[0]
+    for j in range(1, len(z)):
+        least, highest = min(least, z[j]), max(highest, tops[j])
+    quantum = _power(max(top + highest - np.int64(rule.bits), np.int64(-420)))
+    return quantum <= u * least and rule.lowest <= u * least
 
 
 @lru_cache(maxsize=64)
-def advance(model: MmaModel, groups: int) -> Callable[..., int]:
+def advance(model: MmaModel, groups: int) -> Callable[..., Any]:
     """The kernel of a model and a number of groups a step; constants alone are compiled in."""
-    bits, c_bits, align = int(model.fraction or 0), int(model.window_c or 0), _CUTS[model.align]
-    floor = np.int64(-420 if model.floor is None else model.floor - bits)
-    anchoring, nearest = _ANCHORING[model.anchoring], model.result == "rne"
-    addends, widest = np.float64(groups + 1), 2.0**c_bits
-    lowest = 2.0 ** max(-149, -126 - c_bits, -149 if model.floor is None else model.floor - bits)
+    rule = _rule(model, groups)
 
     @kernel
     def run(
         total: Any, products: Any, ready: Any, start: Any, first: Any, length: Any, limit: Any, unit: Any,
         a: Any, b: Any, x: Any, sx: Any, ex: Any, y: Any, sy: Any, ey: Any, tally: Any,
-    ) -> int:  # fmt: skip
+    ) -> Any:  # fmt: skip
         """Add steps ``start``, ... to ``total``; the step at which a chunk's products do not do, or that after all.
 
-        ``products``: float32 (steps, m, n), over the ``own`` of their rows and columns, of steps ``first``, ...; ``ready``:
-        (steps,), whether they are exact for every output. ``length``: steps of a chunk. ``limit``: 2^bits, 2^lowest, 2^highest.
-        ``a``, ``b``: by chunks 2^unit, 2^own and norms over 2^unit, by steps 2^unit and tops, all (runs, m) or (runs, n); ``x``,
-        ``sx``, ``ex``: elements, and groups' scales and exponents. ``tally`` counts outputs times steps: proven, bounded, emulated.
+        * ``products``: float32 (steps, m, n), over the ``own`` of their rows and columns, of steps ``first``, ...
+        * ``ready``: (steps,), whether they are exact for every output. ``length``: steps of a chunk.
+        * ``limit``: 2^bits, 2^lowest, 2^highest. ``unit``: what products of significands and scales are multiplied by.
+        * ``a``, ``b``: by chunks 2^unit, 2^own and norms over 2^unit, by steps 2^unit and tops; (runs, m) or (runs, n).
+        * ``x``, ``sx``, ``ex``: elements, and groups' scales and exponents; ``y``, ``sy``, ``ey`` of columns.
+        * ``tally`` counts outputs times steps: proven, bounded, emulated.
         """
-        chunk_units, owns, norms, step_units, tops = a
-        chunk_units_b, owns_b, norms_b, step_units_b, tops_b = b
+        units, owns, norms, step_units, tops = a
+        units_b, owns_b, norms_b, step_units_b, tops_b = b
         m, n = total.shape
         part, results = np.zeros(groups), np.zeros(n, np.float32)
         bad, flags = np.zeros((m, n), np.bool_), np.zeros(n, np.bool_)
         step, end = start, first + len(products)
         while step < end:
             chunk, stop = step // length, min(step + length, end)
-            v, w, t = chunk_units_b[chunk], owns_b[chunk], norms_b[chunk]
-            count = np.int64(0)
-            for i in range(m):
-                row, failed, u, norm = total[i], bad[i], chunk_units[chunk, i], norms[chunk, i]
-                for j in range(n):
-                    s, u_ij = np.float64(row[j]), u * v[j]
-                    scaled = s * (1.0 / u_ij)
-                    fits = (abs(scaled) + norm * t[j] <= limit[0]) & (_truncate(scaled) == scaled)
-                    fits = fits & (limit[1] <= u_ij) & (u_ij <= limit[2])
-                    failed[j] = not fits
-                    count += not fits
-            if count * np.int64(FEW) <= np.int64(m * n):
+            w = owns_b[chunk]
+            count = _mark(total, units[chunk], units_b[chunk], norms[chunk], norms_b[chunk], limit, bad)
+            if count * FEW <= m * n:
                 for i in range(m):
-                    row, failed, own = total[i], bad[i], owns[chunk, i]
-                    for j in range(n):
-                        results[j] = np.float32(0.0)
-                    for s in range(step - first, stop - first):
-                        added = products[s, i]
-                        for j in range(n):
-                            results[j] += np.float32(added[j])
-                    for j in range(n):
-                        s = np.float32(np.float64(row[j]) + np.float64(results[j]) * (own * w[j])) + np.float32(0.0)
-                        row[j] = row[j] if failed[j] else s
-                    if count:
-                        for j in range(n):
-                            if failed[j]:
-                                s = np.float64(row[j])
-                                for number in range(step, stop):
-                                    s = _one_step(
-                                        s, x[i], sx[i], ex[i], y[j], sy[j], ey[j], number, unit, part,
-                                        bits, c_bits, floor, align, anchoring, nearest,
-                                    )  # fmt: skip
-                                row[j] = np.float32(s)
+                    row, failed = total[i], bad[i]
+                    _add_chunk(row, products[step - first : stop - first], i, owns[chunk, i], w, failed, results)
+                    for j in range(n if count else 0):
+                        if failed[j]:
+                            s = np.float64(row[j])
+                            for k in range(step, stop):
+                                s = _one_step(s, x[i], sx[i], ex[i], y[j], sy[j], ey[j], k, unit, part, rule)
+                            row[j] = np.float32(s)
                 tally[0] += (m * n - count) * (stop - step)
                 tally[2] += count * (stop - step)
                 step = stop
                 continue
-            for number in range(step, stop):
-                if not ready[number - first]:
-                    return step
-            for number in range(step, stop):
-                z, top_b = step_units_b[number], tops_b[number]
-                least, highest = z[0], top_b[0]
-                for j in range(1, n):
-                    least, highest = min(least, z[j]), max(highest, top_b[j])
+            if not ready[step - first : stop - first].all():
+                return step
+            for k in range(step, stop):
+                z, top_b = step_units_b[k], tops_b[k]
                 for i in range(m):
-                    row, added, own = total[i], products[number - first, i], owns[chunk, i]
-                    u, top = step_units[number, i], tops[number, i]
+                    row, added, own, u, top = (
+                        total[i],
+                        products[k - first, i],
+                        owns[chunk, i],
+                        step_units[k, i],
+                        tops[k, i],
+                    )
                     found = np.int64(0)
-                    # Most rows are clean for every column: then x is exact, and without a bit below 2^-149.
-                    narrow = _power(max(top + highest - np.int64(bits), np.int64(-420))) <= u * least
-                    if narrow and u * least >= lowest:
-                        for j in range(n):
-                            s, divisor = np.float64(row[j]), u * z[j]
-                            whole = s * (1.0 / divisor)
-                            found += not ((abs(whole) < widest) & (_truncate(whole) == whole))
-                            value = s + np.float64(added[j]) * (own * w[j])
-                            kept = value if nearest else _float(_bits(value) & np.int64(-1 << 29))
-                            results[j] = np.float32(kept) + np.float32(0.0)
-                        if found == 0:
-                            for j in range(n):
-                                row[j] = results[j]
-                            tally[1] += n
-                            continue
-                        found = np.int64(0)
-                    for j in range(n):
-                        s = np.float64(row[j])
-                        value = s + np.float64(added[j]) * (own * w[j])
-                        e = max(top + top_b[j], np.int64(-420))
-                        mine = _exponent(s)
-                        quantum = max(mine - np.int64(c_bits) if s != 0.0 else floor, e - np.int64(bits))
-                        q, divisor = _power(quantum), u * z[j]
-                        whole = s * (1.0 / divisor)
-                        clean = (q <= divisor) & (_truncate(whole) == whole)
-                        margin = 0.0 if clean else addends * q + _power(max(mine, e) - np.int64(36))
-                        low, high = _to_float32(value - margin, nearest), _to_float32(value + margin, nearest)
-                        results[j] = low
-                        flags[j] = low != high
-                        found += low != high
-                    if found:
-                        for j in range(n):
+                    if not (_are_clean(top, top_b, u, z, rule) and _add_clean(row, added, own, w, u, z, results, rule)):
+                        found = _add_bounded(row, added, own, w, u, z, top, top_b, results, flags, rule)
+                        for j in range(n if found else 0):
                             if flags[j]:
-                                s = _one_step(
-                                    np.float64(row[j]), x[i], sx[i], ex[i], y[j], sy[j], ey[j], number, unit, part,
-                                    bits, c_bits, floor, align, anchoring, nearest,
-                                )  # fmt: skip
+                                s = np.float64(row[j])
+                                s = _one_step(s, x[i], sx[i], ex[i], y[j], sy[j], ey[j], k, unit, part, rule)
                                 results[j] = np.float32(s)
-                    for j in range(n):
-                        row[j] = results[j]
+                    row[:] = results
                     tally[1] += n - found
                     tally[2] += found
             step = stop

@@ -65,9 +65,7 @@ class Right:
         )
         self.groups = tuple(_transposed(part, padded) for part in _groups(b, model))
 
-    def multiply(
-        self, a: Left, c: NDArray[np.uint32], rows: slice, steps: slice | None = None
-    ) -> NDArray[np.uint32]:
+    def multiply(self, a: Left, c: NDArray[np.uint32], rows: slice, steps: slice | None = None) -> NDArray[np.uint32]:
         """Rows of D, (batch, rows, n), as float32 bits, after some steps; rows and columns with a NaN are not looked at."""
         out = np.zeros((c.shape[0], rows.stop - rows.start, self.width), np.float32)
         out[:, :, : self.columns] = c[:, rows].view(np.float32)
