@@ -123,7 +123,7 @@ def enclose(
     if start.shape != shape:
         raise UsageError(f"c has shape {start.shape}, these operands need {shape}")
     left, right = _side(a, rule), _side(b, rule)
-    low, high, free = (np.empty(shape, dtype) for dtype in (np.float32, np.float32, np.bool_))
+    low, high, free = np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, np.bool_)
 
     def tile(place: tuple[slice, slice]) -> None:
         with np.errstate(all="ignore"):
