@@ -90,8 +90,7 @@ def verify(
     and dequantized; codes.0, codes.1 … are draws of a stochastic kernel. y is a GEMM output (with the operand w): bit for
     bit that of --model, else inside what any order of its steps could give. With --against each quantized weight of a
     checkpoint is compared with the quantization of the float weight of its name. A golden pack brings its own specs;
-    --against names the kernel's outputs on it, as for
-    fp4sim golden check.
+    --against names the kernel's outputs on it, as for fp4sim golden check.
     """
     from fp4sim.cli.verify_output import check_files, check_junit, write_files, write_junit
     from fp4sim.errors import ExitCode, UsageError

@@ -171,7 +171,7 @@ class _Terms:
         self.atoms, self.steps, self.has_c, self.c = a.shape[1], a.shape[1] // atoms, has_c, c
         wide = c.astype(np.float64)
         self.exact, self.above, self.below = wide.copy(), np.maximum(wide, 0), np.maximum(-wide, 0)
-        self.unit = np.minimum(_low_bit(wide), _NONE).astype(np.int16)
+        self.unit = np.minimum(low_bit(wide), _NONE).astype(np.int16)
         self.anchor = np.full(shape, -_NONE, np.int16)
         self.positive, self.negative = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
         self.step_above, self.step_below = np.zeros(shape), np.zeros(shape)
@@ -278,7 +278,7 @@ def _ulp(size: Floats) -> Floats:
     return np.asarray(np.ldexp(1.0, np.maximum(_exponent(size) - 23, -149)))
 
 
-def _low_bit(values: Floats) -> NDArray[np.int64]:
+def low_bit(values: Floats) -> NDArray[np.int64]:
     """The exponent of the lowest set bit of float32 values; _NONE for zeros and what is not finite."""
     fraction, exponent = np.frexp(np.where(np.isfinite(values), values, 0.0))
     whole = np.abs(np.ldexp(fraction, 24)).astype(np.int64)

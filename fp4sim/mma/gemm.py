@@ -59,7 +59,7 @@ def gemm(
     """
     fmt, block = _kind(a, b)
     shape = (a.shape[0], b.shape[0])
-    dtype = _out_dtype(out)
+    dtype = out_dtype(out)
     addend, offset = _array("c", c, shape), _array("bias", bias, shape[1:])
     if beta is not None and addend is None:
         raise UsageError("beta is given without c: it is the factor of c")
@@ -138,7 +138,8 @@ def _factor(name: str, value: Any) -> np.float32:
         raise UsageError(f"{name} is {value!r}: it must be a number") from None
 
 
-def _out_dtype(out: str) -> np.dtype[Any]:
+def out_dtype(out: str) -> np.dtype[Any]:
+    """The dtype of an output by its name. Raises UsageError."""
     import ml_dtypes
 
     known: dict[str, Any] = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}

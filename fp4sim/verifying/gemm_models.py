@@ -32,7 +32,7 @@ def same_bits(found: NDArray[Any], want: NDArray[Any]) -> NDArray[np.bool_]:
 def other_models(
     pair: RawPair, epilogue: Epilogue, y: NDArray[Any], model: str, differing: int, threads: int
 ) -> tuple[GemmModel, ...]:
-    """The model itself, the other named ones and split-K orders of it: on all rows, or on evenly spaced ones of a big product."""
+    """The model, the other named ones and split-K orders of it: on all rows, or on evenly spaced ones of a big product."""
     m, n, k = pair.shape
     rows = np.unique(np.linspace(0, m - 1, min(m, max(1, _WORK // (n * k)))).astype(int))
     cols = np.arange(n)
