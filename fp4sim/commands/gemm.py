@@ -17,7 +17,7 @@ from fp4sim.fpmode import ieee_mode
 from fp4sim.io.source import ArrayTensor
 from fp4sim.mma.enclosure import low_bit
 from fp4sim.mma.epilogue import Epilogue
-from fp4sim.mma.gemm import out_dtype
+from fp4sim.mma.gemm import out_dtype, same_rotation
 from fp4sim.mma.instances import model_named
 from fp4sim.mma.raw import RawPair
 from fp4sim.packing import quantize_tensor
@@ -126,10 +126,10 @@ def _measure(
     ]
     reason, words = "", None
     try:
-        words = RawPair.of(*packed).words(settings.model, settings.threads)
+        words = RawPair.of(*packed).words(settings.model, threads=settings.threads)
     except UsageError as error:
         reason = str(error)
-    turned = _same_rotation(*packed)
+    turned = same_rotation(*packed)
     left, right = (_side(one, "rotated" if turned else "input") for one in packed)
     sums = ProductErrors((x.shape[0], w.shape[0]), PARTS if words is not None else PARTS[:1])
     chain = _Chain()
@@ -200,12 +200,6 @@ def _unit(values: Floats) -> NDArray[np.int64]:
     return np.asarray(low_bit(values).min(axis=1))
 
 
-def _same_rotation(a: PackedTensor, b: PackedTensor) -> bool:
-    if a.signs is None or b.signs is None:
-        return a.signs is b.signs
-    return np.array_equal(a.signs, b.signs)
-
-
 def _side(packed: PackedTensor, domain: Any) -> _Side:
     """Without the tensor scale where that is one number or a row's; other scales stay in the values."""
     scale = packed.tensor_scale.astype(np.float64)
@@ -221,7 +215,8 @@ def _rows(scale: Floats, rows: Any) -> Floats:
 
 
 def _factor(left: _Side, right: _Side) -> NDArray[np.float32]:
-    return np.asarray(left.scale.astype(np.float32) * right.scale.astype(np.float32).T)
+    with np.errstate(over="ignore"):
+        return np.asarray(left.scale.astype(np.float32) * right.scale.astype(np.float32).T)
 
 
 def _row(

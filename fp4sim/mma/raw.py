@@ -1,23 +1,21 @@
-"""Two packed tensors as the raw operands of an instruction, and its words before any epilogue, in several orders."""
+"""Two packed tensors as the raw operands of an instruction, and its words before any epilogue."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fp4sim.mma.block_scaled import block_scaled_mma
 from fp4sim.mma.enclosure import Enclosure, enclose
-from fp4sim.mma.gemm import _kind, _scales
-from fp4sim.mma.instances import model_named
+from fp4sim.mma.gemm import kind_of, row_scales
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from numpy.typing import NDArray
 
     from fp4sim.mma.model import MmaModel
+    from fp4sim.mma.order import Order
     from fp4sim.packed import PackedTensor
 
 
@@ -36,8 +34,8 @@ class RawPair:
     def of(cls, a: PackedTensor, b: PackedTensor) -> RawPair:
         """The operands of ``fp4sim.gemm``; tensor scales belong to the epilogue. Raises UsageError as that does."""
         bare = [replace(x, tensor_scale=np.ones((), np.float32)) for x in (a, b)]
-        fmt, block = _kind(*bare)
-        return cls(a.packed, b.packed, _scales(a), _scales(b), fmt, block)
+        fmt, block = kind_of(*bare)
+        return cls(a.packed, b.packed, row_scales(a), row_scales(b), fmt, block)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -54,46 +52,16 @@ class RawPair:
             b_scale=self.b_scale[cols],
         )
 
-    def words(self, model: str | MmaModel = "blackwell", threads: int | None = None) -> NDArray[np.float32]:
-        """The chain of steps from +0, float32 (m, n)."""
+    def words(
+        self, model: str | MmaModel = "blackwell", order: str | Order = "chain", threads: int | None = None
+    ) -> NDArray[np.float32]:
+        """The accumulators, from +0, float32 (m, n)."""
         zero = np.zeros(self.shape[:2], np.float32)
         operands = (self.a_packed, self.b_packed, zero, self.a_scale, self.b_scale)
-        return block_scaled_mma(
-            *operands, scale_format=self.scale_format, block=self.block, model=model, threads=threads
-        )
-
-    def split_words(
-        self, parts: int, model: str | MmaModel = "blackwell", threads: int | None = None
-    ) -> NDArray[np.float32] | None:
-        """Split-K: K in ``parts`` equal runs of whole steps, the last one shorter; their words added in turn in float32.
-
-        None where there are no such parts: fewer steps, or a model whose steps are not of a fixed length.
-        """
-        step = model_named(model).step
-        if not isinstance(step, int) or step % self.block:
-            return None
-        steps = -(-self.shape[2] // step)
-        run = -(-steps // parts)
-        if parts < 2 or -(-steps // run) != parts:
-            return None
-        total: NDArray[np.float32] | None = None
-        with np.errstate(all="ignore"):
-            for part in range(parts):
-                words = self._columns(part * run * step, (part + 1) * run * step).words(model, threads)
-                total = words if total is None else total + words
-        return total
+        given: dict[str, Any] = {"scale_format": self.scale_format, "block": self.block, "threads": threads}
+        return block_scaled_mma(*operands, model=model, order=order, **given)
 
     def enclose(self, model: str | MmaModel = "blackwell", threads: int | None = None) -> Enclosure:
         """What any order of accumulation could give."""
         operands = (self.a_packed, self.b_packed, self.a_scale, self.b_scale)
         return enclose(*operands, scale_format=self.scale_format, block=self.block, model=model, threads=threads)
-
-    def _columns(self, start: int, stop: int) -> RawPair:
-        codes, scales = slice(start // 2, stop // 2), slice(start // self.block, stop // self.block)
-        return replace(
-            self,
-            a_packed=self.a_packed[:, codes],
-            b_packed=self.b_packed[:, codes],
-            a_scale=self.a_scale[:, scales],
-            b_scale=self.b_scale[:, scales],
-        )

@@ -55,7 +55,7 @@ def judge_gemm(product: Product, shape: tuple[int, ...], model: str, threads: in
     except UsageError as error_:
         return Judged(replace(bounded, reason=str(error_)), None)
     y = product.y
-    equal = same_bits(y, product.epilogue.apply(pair.words(model, threads)))
+    equal = same_bits(y, product.epilogue.apply(pair.words(model, threads=threads)))
     beyond: tuple[GemmOutside, ...] = ()
     outside = np.zeros(y.shape, np.bool_)
     if not equal.all():

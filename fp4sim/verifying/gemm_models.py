@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fp4sim.mma.instances import model_named
+from fp4sim.mma.order import Order
 from fp4sim.report.verify_model import GemmModel
 
 if TYPE_CHECKING:
@@ -49,8 +51,13 @@ def _candidates(
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
     for name in NAMED:
         if name != model:
-            yield name, pair.words(name, threads)
-    for parts in SPLITS if with_splits else ():
-        words = pair.split_words(parts, model, threads)
-        if words is not None:
-            yield f"{model} split-K {parts}", words
+            yield name, pair.words(name, threads=threads)
+    for order in split_orders(model, pair) if with_splits else ():
+        yield f"{model} {order}", pair.words(model, order, threads)
+
+
+def split_orders(model: str, pair: RawPair) -> list[Order]:
+    """The split-K orders of a product that differ: each with as many slices as it says."""
+    step = model_named(model).step_length(pair.block, pair.shape[2])
+    steps = -(-pair.shape[2] // step)
+    return [order for order in map(Order, SPLITS) if len(order.slices(steps)) == order.parts]

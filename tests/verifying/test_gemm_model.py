@@ -43,7 +43,7 @@ def dump(x=X, w=W, spec="nvfp4", model="blackwell", *, y=None, **given):
 
 def split(x, w, parts, spec="nvfp4"):
     a, b = fp4sim.quantize(x, spec), fp4sim.quantize(w, spec)
-    words = RawPair.of(a, b).split_words(parts)
+    words = RawPair.of(a, b).words(order=f"split-k:{parts}")
     return words * np.float32(a.tensor_scale * b.tensor_scale)
 
 
@@ -90,7 +90,14 @@ def test_another_order_is_inside_and_named(parts):
     case = verify(dump(WIDE_X, WIDE_W, y=split(WIDE_X, WIDE_W, parts)))
     assert case.ok
     assert case.gemm.equal < case.gemm.total
-    assert case.gemm.obeyed == (f"blackwell split-K {parts}",)
+    assert case.gemm.obeyed == (f"blackwell split-k:{parts}",)
+
+
+def step_of(pair, index):
+    codes, scales = slice(32 * index, 32 * index + 32), slice(4 * index, 4 * index + 4)
+    a, b = (part[:, codes] for part in (pair.a_packed, pair.b_packed))
+    sa, sb = (part[:, scales] for part in (pair.a_scale, pair.b_scale))
+    return replace(pair, a_packed=a, b_packed=b, a_scale=sa, b_scale=sb)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -99,7 +106,7 @@ def test_any_order_is_inside(seed):
     rng = np.random.default_rng(seed)
     a, b = fp4sim.quantize(WIDE_X, "nvfp4"), fp4sim.quantize(WIDE_W, "nvfp4")
     pair, order = RawPair.of(a, b), rng.permutation(8)
-    words = [pair._columns(64 * int(step), 64 * int(step) + 64).words() for step in order]
+    words = [step_of(pair, int(step)).words() for step in order]
     while len(words) > 1:
         left, right = words.pop(int(rng.integers(len(words)))), words.pop(int(rng.integers(len(words))))
         words.append(left + right)
