@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from fp4sim.spec import Spec
     from fp4sim.verifying.dump import Case, Dump
+    from fp4sim.verifying.gemm_dump import Gemm
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def verify_case(case: Case, spec: Spec, options: Options) -> CaseResult:
     counts = _counts(scene, options)
     if stochastic is not None:
         counts["codes"] = stochastic[1]
-    product = _product(case, scene, options)
+    product = None if case.gemm is None else _product(case, case.gemm, expected, output, options)
     judged = None if product is None else judge_gemm(product, case.x.shape, options.model, scene.threads)
     result = CaseResult(
         case.name,
@@ -168,18 +169,28 @@ def _worst_draw(output: Output, expected: Expected) -> tuple[Output, list[str]]:
     return replace(output, codes=output.draws[worst]), [note] if wrong[worst] else []
 
 
-def _product(case: Case, scene: Scene, options: Options) -> Product | None:
-    """The product behind a dumped GEMM output. Raises UnreadableError naming the case."""
+@ieee_mode()
+def product_of_case(case: Case, spec: Spec, options: Options) -> Product | None:
+    """The product behind a dumped GEMM output; None where there is none. Raises UnreadableError naming the case."""
     if case.gemm is None:
         return None
-    spec = scene.expected.spec
+    given = _given(case, spec)
+    expected = expect(
+        case.x, spec, axis=options.axis, given=given, seed=options.seed, name=case.name, threads=options.threads
+    )
+    output = output_of(case, spec, expected.geometry, options.layout)
+    return _product(case, case.gemm, expected, output, options)
+
+
+def _product(case: Case, gemm: Gemm, expected: Expected, output: Output, options: Options) -> Product:
+    spec = expected.spec
 
     def second(other: Case) -> Expected:
         given = _given(other, spec)
         return expect(other.x, spec, given=given, seed=options.seed, name=other.name, threads=options.threads)
 
     try:
-        return product_of(case.gemm, scene.expected, scene.output, second)
+        return product_of(gemm, expected, output, second)
     except UnreadableError as error:
         raise UnreadableError(f"{case.label}: {error}") from None
 

@@ -31,13 +31,17 @@ def same_bits(found: NDArray[Any], want: NDArray[Any]) -> NDArray[np.bool_]:
         return np.asarray(equal | ((found != found) & (want != want)))
 
 
+def sampled_rows(shape: tuple[int, int, int], work: int) -> NDArray[np.int64]:
+    """All rows of an (m, n, k) product, or evenly spaced ones that make about ``work`` multiplications."""
+    m, n, k = shape
+    return np.unique(np.linspace(0, m - 1, min(m, max(1, work // (n * k)))).astype(np.int64))
+
+
 def other_models(
     pair: RawPair, epilogue: Epilogue, y: NDArray[Any], model: str, differing: int, threads: int
 ) -> tuple[GemmModel, ...]:
     """The model, the other named ones and split-K orders of it: on all rows, or on evenly spaced ones of a big product."""
-    m, n, k = pair.shape
-    rows = np.unique(np.linspace(0, m - 1, min(m, max(1, _WORK // (n * k)))).astype(int))
-    cols = np.arange(n)
+    rows, cols = sampled_rows(pair.shape, _WORK), np.arange(pair.shape[1])
     part, tail, seen = pair.take(rows, cols), epilogue.take(rows, cols), y[rows]
     found = [GemmModel(model, differing, y.size)]
     for name, words in _candidates(part, model, differing > 0, threads):

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fp4sim.mma.model import MmaModel
+    from fp4sim.mma.order import Order
 
 KEYS = ("A", "B", "C", "SA", "SB", "D", "is_mxf4")
 _SEPARATOR = re.compile(r"[./]")
@@ -67,14 +68,14 @@ class Recorded:
         """K."""
         return 2 * self.a.shape[1]
 
-    def words(self, model: MmaModel, threads: int | None = None) -> NDArray[np.uint32]:
-        """What a model gives, in the shape of D."""
+    def words(self, model: MmaModel, order: Order, threads: int | None = None) -> NDArray[np.uint32]:
+        """What a model gives in an order of its steps, in the shape of D."""
         arrays = (self.a, self.b, self.c, self.sa, self.sb)
         if self.paired:
             a, b, c, sa, sb = arrays
             arrays = (a[:, None], b[:, None], np.ascontiguousarray(c[:, None, None]), sa[:, None], sb[:, None])
         given: dict[str, Any] = {"scale_format": self.scale_format, "block": self.block, "threads": threads}
-        return block_scaled_mma(*arrays, model=model, **given).view(np.uint32).reshape(self.d.shape)
+        return block_scaled_mma(*arrays, model=model, order=order, **given).view(np.uint32).reshape(self.d.shape)
 
     def place(self, flat: int) -> tuple[tuple[int, ...], str]:
         """The index in D of a word, and what it shows."""
@@ -82,6 +83,11 @@ class Recorded:
         if self.index is not None:
             where = (int(self.index[where[0]]), *where[1:])
         return where, self.labels[where[0]] if self.labels else ""
+
+
+def is_recorded_part(name: str) -> bool:
+    """Whether an array's name is one of recorded words or their operands."""
+    return _SEPARATOR.split(name)[-1] in KEYS
 
 
 def is_recorded(name: str) -> bool:
