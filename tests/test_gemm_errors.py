@@ -123,7 +123,7 @@ def test_a_rotation_is_the_same_for_both_operands():
     decoded = a.dequantize(np.float64) @ b.dequantize(np.float64).T  # in the input's domain: the same product
     exact = x.astype(np.float64) @ w.astype(np.float64).T
     share = ((decoded - exact) ** 2).sum() / (exact**2).sum()
-    assert row.operands.rel_mse == pytest.approx(share, rel=1e-9)
+    assert row.operands.rel_mse == pytest.approx(share, rel=1e-6)  # a rotation in float32 is orthogonal to 1e-8
 
 
 def test_operands_of_two_formats():
