@@ -28,10 +28,14 @@ _SHOWN = 8
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """The result, and which elements are outside the enclosure but inside the bound (None: judged by the bound)."""
+    """The result, and which elements are outside the enclosure but inside the bound (None: judged by the bound).
+
+    ``nearby``: a factor one ulp away, ``"larger"`` or ``"smaller"``, under which every element is bit for bit the model's.
+    """
 
     result: GemmResult
     other_sums: NDArray[np.bool_] | None
+    nearby: str = ""
 
 
 def check_model(name: str) -> None:
@@ -55,7 +59,8 @@ def judge_gemm(product: Product, shape: tuple[int, ...], model: str, threads: in
     except UsageError as error_:
         return Judged(replace(bounded, reason=str(error_)), None)
     y = product.y
-    equal = same_bits(y, product.epilogue.apply(pair.words(model, threads=threads)))
+    words = pair.words(model, threads=threads)
+    equal = same_bits(y, product.epilogue.apply(words))
     beyond: tuple[GemmOutside, ...] = ()
     outside = np.zeros(y.shape, np.bool_)
     if not equal.all():
@@ -69,7 +74,16 @@ def judge_gemm(product: Product, shape: tuple[int, ...], model: str, threads: in
         beyond=beyond,
         models=other_models(pair, product.epilogue, y, model, int(np.count_nonzero(~equal)), threads),
     )
-    return Judged(result, outside & (share <= 1))
+    return Judged(result, outside & (share <= 1), _nearby(product, words) if outside.any() else "")
+
+
+def _nearby(product: Product, words: NDArray[np.float32]) -> str:
+    """Kernels multiply or invert tensor scales in their own order, and round the factor otherwise by an ulp."""
+    for name, end in (("larger", np.inf), ("smaller", -np.inf)):
+        factor = np.nextafter(product.epilogue.factor, np.float32(end))
+        if same_bits(product.y, replace(product.epilogue, factor=factor).apply(words)).all():
+            return name
+    return ""
 
 
 def _outside(

@@ -130,7 +130,7 @@ def test_fit_names_models_and_its_exit_code_says_whether_there_is_one(run, tmp_p
     fields = ("A", "B", "C", "SA", "SB", "is_mxf4")
     words = vectors["k64/pred"][:, 1].copy()
     for code in (0, 1):
-        words[40] ^= code
+        words[8] ^= code
         np.savez(tmp_path / "p.npz", D=words, **{field: vectors[f"k64/{field}"] for field in fields})
         outputs = [tmp_path / "f.json", tmp_path / "f.md", tmp_path / "f.csv"]
         given = [word for path in outputs for word in ("-o", path)]
