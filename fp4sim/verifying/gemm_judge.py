@@ -14,7 +14,7 @@ import numpy as np
 from fp4sim.errors import UsageError
 from fp4sim.mma.instances import model_named
 from fp4sim.mma.raw import RawPair
-from fp4sim.report.verify_model import GemmOutside, GemmResult
+from fp4sim.report.verify_model import GemmModel, GemmOutside, GemmResult
 from fp4sim.verifying.gemm_models import other_models, same_bits
 
 if TYPE_CHECKING:
@@ -65,6 +65,9 @@ def judge_gemm(product: Product, shape: tuple[int, ...], model: str, threads: in
     outside = np.zeros(y.shape, np.bool_)
     if not equal.all():
         outside, beyond = _outside(product, pair, model, equal, shape, threads)
+    nearby = "" if equal.all() else _nearby(product, words)
+    under = (GemmModel(f"{model} under a factor one ulp {nearby}", 0, y.size),) if nearby else ()
+    differing = int(np.count_nonzero(~equal))
     result = replace(
         bounded,
         method="enclosure",
@@ -72,9 +75,9 @@ def judge_gemm(product: Product, shape: tuple[int, ...], model: str, threads: in
         model=model,
         equal=int(np.count_nonzero(equal)),
         beyond=beyond,
-        models=other_models(pair, product.epilogue, y, model, int(np.count_nonzero(~equal)), threads),
+        models=under + other_models(pair, product.epilogue, y, model, differing, threads),
     )
-    return Judged(result, outside & (share <= 1), _nearby(product, words) if outside.any() else "")
+    return Judged(result, outside & (share <= 1), nearby)
 
 
 def _nearby(product: Product, words: NDArray[np.float32]) -> str:
