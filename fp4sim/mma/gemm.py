@@ -61,14 +61,14 @@ def gemm(
         UsageError for operands that no instruction takes together: other formats, other K, rotations that differ, values that
         hang on more than codes and scales (+occ, +mxplus, +if4); and for arrays that do not fit.
     """
-    fmt, block = _kind(a, b)
+    fmt, block = kind_of(a, b)
     shape = (a.shape[0], b.shape[0])
-    dtype = _out_dtype(out)
+    dtype = out_dtype(out)
     addend, offset = _array("c", c, shape), _array("bias", bias, shape[1:])
     if beta is not None and addend is None:
         raise UsageError("beta is given without c: it is the factor of c")
     zero = np.zeros(shape, np.float32)
-    operands = (a.packed, b.packed, zero, _scales(a), _scales(b))
+    operands = (a.packed, b.packed, zero, row_scales(a), row_scales(b))
     product = block_scaled_mma(*operands, scale_format=fmt, block=block, model=model, order=order, threads=threads)
     with ieee_mode(), np.errstate(all="ignore"):
         factor = (_by_row(a)[:, None] * _by_row(b)) * _factor("alpha", alpha)
@@ -80,7 +80,7 @@ def gemm(
         return np.asarray(d, dtype)
 
 
-def _kind(a: PackedTensor, b: PackedTensor) -> tuple[ScaleFormat, int]:
+def kind_of(a: PackedTensor, b: PackedTensor) -> tuple[ScaleFormat, int]:
     """The scale format and block of both operands. Raises UsageError."""
     kinds = []
     for name, operand in (("a", a), ("b", b)):
@@ -108,12 +108,13 @@ def _kind(a: PackedTensor, b: PackedTensor) -> tuple[ScaleFormat, int]:
         raise UsageError(f"a is {a.spec.short}, b is {b.spec.short}: one instruction takes one scale format and block")
     if a.shape[1] != b.shape[1]:
         raise UsageError(f"K differs: a has {a.shape[1]} columns, b {b.shape[1]}")
-    if not _same_rotation(a, b):
+    if not same_rotation(a, b):
         raise UsageError("a and b are rotated differently: their product would not be that of the tensors")
     return kinds[0]
 
 
-def _same_rotation(a: PackedTensor, b: PackedTensor) -> bool:
+def same_rotation(a: PackedTensor, b: PackedTensor) -> bool:
+    """Whether the product of the rotated tensors is that of the tensors."""
     if a.signs is None or b.signs is None:
         return a.signs is b.signs
     return np.array_equal(a.signs, b.signs)
@@ -124,7 +125,7 @@ def _by_row(x: PackedTensor) -> NDArray[np.float32]:
     return np.atleast_1d(np.asarray(x.tensor_scale, np.float32))
 
 
-def _scales(x: PackedTensor) -> NDArray[np.uint8]:
+def row_scales(x: PackedTensor) -> NDArray[np.uint8]:
     """Scale bytes of every row: a tile's is that of each of its rows."""
     tall = x.block_scale.repeat(x.spec.block.rows, axis=0)[: x.shape[0]]
     return np.ascontiguousarray(tall.astype(np.uint8, copy=False))
@@ -147,7 +148,8 @@ def _factor(name: str, value: Any) -> np.float32:
         raise UsageError(f"{name} is {value!r}: it must be a number") from None
 
 
-def _out_dtype(out: str) -> np.dtype[Any]:
+def out_dtype(out: str) -> np.dtype[Any]:
+    """The dtype of an output by its name. Raises UsageError."""
     import ml_dtypes
 
     known: dict[str, Any] = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
