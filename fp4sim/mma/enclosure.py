@@ -30,8 +30,10 @@ multiples; n steps. ulp(x) is the spacing of float32 at x, at least 2^-149; all 
    accumulator" and "step onto +0, then join" for each other step.
 6. The result is a float32, so bounds are moved inward to float32.
 
-E, P and N are summed in float64 of exact T; they are exact where P + N < 2^53 U, else what they may be off by is added. Where
-P' or N' comes near 2^128 every value is possible, NaN too.
+E, P and N are summed in float64 of exact T; they are exact where P + N < 2^53 U, else what they may be off by is added. Losses
+are widened by 2^-24 of themselves for the roundings of E - loss: where there is a loss at all it is at least half an ulp of
+max(P, N), or, of one step, on the side on which float64 rounds E - loss to E. Where P' or N' comes near 2^128 every value is
+possible, NaN too.
 """
 
 from __future__ import annotations
@@ -203,7 +205,7 @@ class _Terms:
         slack = np.where(certain, 0.0, (self.atoms + 2) * 2.0**-53 * (self.above + self.below))
         down, up, reach = self._losses(model, unit, slack)
         free = (reach >= _LARGEST) | np.isnan(reach)
-        down, up = (np.where(nothing_cut, 0.0, loss * (1 + 2.0**-40) + slack) for loss in (down, up))
+        down, up = (np.where(nothing_cut, 0.0, loss * (1 + 2.0**-24) + slack) for loss in (down, up))
         low, high = _round_up(self.exact - down), _round_down(self.exact + up)
         infinite = np.isinf(self.c)
         free = np.where(infinite, np.maximum(self.step_above, self.step_below) * self.steps >= _LARGEST, free)
