@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from fp4sim.mma.model import MmaModel
     from fp4sim.spec import Spec
 
-Progress = Callable[[str, int], None]  # a model's name, words held since the last call
-
 _WORK = 1 << 23  # products of a case held against each model, by the kernel that compiles once for all of them
 
 
@@ -52,7 +50,6 @@ def fit_outputs(
     *,
     scale_format: str | None = None,
     threads: int | None = None,
-    progress: Progress | None = None,
 ) -> FitResult:
     """Which models give what was recorded at ``path``.
 
@@ -68,7 +65,7 @@ def fit_outputs(
         outputs = list(_of_dump(arrays, path, spec, threads))
     else:
         raise _nothing(path)
-    models = [_fit(names, model, order, outputs, progress) for names, model, order in _rules(outputs)]
+    models = [_fit(names, model, order, outputs) for names, model, order in _rules(outputs)]
     return FitResult(
         path,
         tuple(one.case for one in outputs),
@@ -95,9 +92,7 @@ def _rules(outputs: Sequence[_Outputs]) -> Iterator[tuple[tuple[str, ...], MmaMo
             yield (f"blackwell {order}",), model_named("blackwell"), order
 
 
-def _fit(
-    names: tuple[str, ...], model: MmaModel, order: Order, outputs: Sequence[_Outputs], progress: Progress | None
-) -> FitModel:
+def _fit(names: tuple[str, ...], model: MmaModel, order: Order, outputs: Sequence[_Outputs]) -> FitModel:
     differing = compared = 0
     first: FitDifference | None = None
     separating: dict[str, int] = {}
@@ -113,8 +108,6 @@ def _fit(
             index, probe = one.place(flat)
             bits = (_bits(array.reshape(-1)[flat : flat + 1]) for array in (one.recorded, words))
             first = FitDifference(one.case.name, index, probe, *bits)
-        if progress is not None:
-            progress(names[0], one.recorded.size)
     return FitModel(names, differing, compared, first, separating)
 
 

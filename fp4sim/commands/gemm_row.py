@@ -104,7 +104,6 @@ def row_of(
         "rotated" if rotated else "input",
         reason,
         0 if chain is None else chain.overflows,
-        (),
         undefined,
     )
 

@@ -11,6 +11,7 @@ from fp4sim.floats import E2M1, E8M0, UE4M3
 from fp4sim.fpmode import ieee_mode
 from fp4sim.interop import as_array
 from fp4sim.mma.block_scaled import block_scaled_mma
+from fp4sim.mma.epilogue import Epilogue
 from fp4sim.mma.operands import ScaleFormat, check_kind
 from fp4sim.packed import PackedTensor
 
@@ -72,12 +73,8 @@ def gemm(
     product = block_scaled_mma(*operands, scale_format=fmt, block=block, model=model, order=order, threads=threads)
     with ieee_mode(), np.errstate(all="ignore"):
         factor = (_by_row(a)[:, None] * _by_row(b)) * _factor("alpha", alpha)
-        d = product * factor
-        if addend is not None:
-            d = d + addend * _factor("beta", 1.0 if beta is None else beta)
-        if offset is not None:
-            d = d + offset
-        return np.asarray(d, dtype)
+        added = None if addend is None else addend * _factor("beta", 1.0 if beta is None else beta)
+    return Epilogue(factor, dtype, added, offset).apply(product)
 
 
 def kind_of(a: PackedTensor, b: PackedTensor) -> tuple[ScaleFormat, int]:

@@ -56,7 +56,6 @@ class FitResult:
     models: tuple[FitModel, ...]
     version: str
     bits_version: int
-    notes: tuple[str, ...] = ()
     schema: str = FIT_SCHEMA
 
     @property

@@ -99,7 +99,6 @@ class GemmRow:
     domain: str
     reason: str = ""
     overflows: int = 0
-    notes: tuple[str, ...] = ()
     undefined: dict[str, str] = field(default_factory=dict)
 
     @property
