@@ -35,8 +35,9 @@ def figure(result: CompareResult) -> Figure:
         drawn, grid = panels(max(1, len(shown)), sharey=True)
         if not shown:
             return message(drawn, grid[0], "No format has block scales of 8 bits.")
+        floor = 50 / max(sum(counts.values()) for _, counts, _, _ in shown)
         for axes, (info, counts, scale, i) in zip(grid, shown, strict=True):
-            _draw(axes, info, counts, scale, i)
+            _draw(axes, info, counts, scale, i, floor)
         name_axes(grid, "scale byte", "blocks, %")
         if len(shown) < len(result.formats):
             add_note(drawn, f"{len(result.formats) - len(shown)} of {len(result.formats)} formats without scale bytes.")
@@ -59,10 +60,9 @@ def zones(scale: FloatFormat) -> list[tuple[str, int, int]]:
     return [zone for zone in found if zone[1] <= zone[2]]
 
 
-def _draw(axes: Axes, info: FormatInfo, counts: dict[int, int], scale: FloatFormat, index: int) -> None:
+def _draw(axes: Axes, info: FormatInfo, counts: dict[int, int], scale: FloatFormat, index: int, floor: float) -> None:
     total = sum(counts.values())
-    low, high = max(0, min(counts) - _MARGIN), min(scale.max_code, max(counts) + _MARGIN)
-    low = 0 if low < 1 << (scale.mantissa_bits + 1) else low
+    low, high = (0, scale.max_code) if scale.has_zero else (max(0, min(counts) - _MARGIN), max(counts) + _MARGIN)
     for name, first, last in zones(scale):
         if last >= low and first <= high:
             axes.axvspan(first - 0.5, last + 0.5, color=ZONE, alpha=0.10 if name == "subnormal" else 0.22, linewidth=0)
@@ -74,7 +74,8 @@ def _draw(axes: Axes, info: FormatInfo, counts: dict[int, int], scale: FloatForm
     shares = [100 * counts.get(code, 0) / total for code in codes]
     edges = [code - 0.5 for code in (*codes, codes.stop)]
     axes.set_yscale("log")
-    axes.stairs(shares, edges, fill=True, baseline=50 / total, color=colour(index))
+    axes.stairs(shares, edges, fill=True, baseline=floor, color=colour(index))
+    axes.set_ylim(floor, 150)
     axes.set_xlim(low - 0.5, high + 0.5)
     axes.set_title(name_label(info.short))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
