@@ -12,7 +12,7 @@ from fp4sim.errors import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fp4sim.golden.check import GoldenResult
+    from fp4sim.report.golden_model import GoldenResult
 
 SUFFIXES = (".json", ".md")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from fp4sim.report.result import Result
 
 VERIFY_SCHEMA = "fp4sim.verify/1"
 
@@ -146,7 +148,7 @@ class CaseResult:
 
 
 @dataclass(frozen=True)
-class VerifyResult:
+class VerifyResult(Result):
     """What ``verify`` found. ``to_dict`` is its JSON; as text it is the terminal's report.
 
     ``ignored``: arrays of a dump whose names say nothing; ``unmatched``: weights of a checkpoint that were not compared.
@@ -158,11 +160,9 @@ class VerifyResult:
     cases: tuple[CaseResult, ...]
     repro: str
     settings: dict[str, Any]
-    version: str
-    bits_version: int
     ignored: tuple[str, ...] = ()
     unmatched: tuple[str, ...] = ()
-    schema: str = VERIFY_SCHEMA
+    schema: ClassVar[str] = VERIFY_SCHEMA
 
     @property
     def ok(self) -> bool:
@@ -186,12 +186,10 @@ class VerifyResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Strict-JSON data."""
-        head = {"schema": self.schema, "BITS_VERSION": self.bits_version, "version": self.version, "ok": self.ok}
-        body = asdict(self)
-        del body["schema"], body["bits_version"], body["version"]
-        for case, data in zip(self.cases, body["cases"], strict=True):
-            data["ok"] = case.ok
-        return {**head, **body}
+        data = super().to_dict()
+        for case, row in zip(self.cases, data["cases"], strict=True):
+            row["ok"] = case.ok
+        return {"schema": self.schema, "ok": self.ok, **data}
 
     def __bool__(self) -> bool:
         return self.ok

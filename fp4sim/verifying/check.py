@@ -102,10 +102,10 @@ def result_of(
         tuple(cases),
         repro_of(path, spec, options, against),
         settings,
-        __version__,
-        BITS_VERSION,
         ignored,
         unmatched,
+        version=__version__,
+        bits_version=BITS_VERSION,
     )
 
 
