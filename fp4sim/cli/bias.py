@@ -95,7 +95,7 @@ def bias(
     from fp4sim.cli.bias_output import failures, show, write_outputs, write_plot
     from fp4sim.cli.compare_output import check_outputs
     from fp4sim.report.bias_terminal import BiasView
-    from fp4sim.report.figures import SUFFIXES
+    from fp4sim.report.figures.style import SUFFIXES
 
     given = [*(sources or ()), *(layer or ())]
     check_outputs(output or (), given)
@@ -149,13 +149,15 @@ def _run(
 
 def _draw_curves(specs: Sequence[Spec], settings: BiasSettings, path: Path) -> None:
     from fp4sim.parallel import thread_count
-    from fp4sim.report.curve_figure import curve_figure
-    from fp4sim.report.figures import save_figure
+    from fp4sim.report.figures import sweep
+    from fp4sim.report.figures.style import add_caption, save_figure
     from fp4sim.stats.bias_curve import bias_curve
 
     threads = thread_count(settings.threads)
     curves = [bias_curve(spec, draws=settings.draws, seed=settings.seed, threads=threads) for spec in specs]
-    save_figure(curve_figure(curves), path)
+    figure = sweep.figure(curves)
+    add_caption(figure, sweep.CAPTION)
+    save_figure(figure, path)
 
 
 def _fail(lines: Sequence[str]) -> None:

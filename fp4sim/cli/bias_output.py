@@ -30,10 +30,12 @@ def write_outputs(result: Result, paths: Sequence[Path]) -> None:
 
 def write_plot(result: Result, path: Path) -> None:
     """Write the concentration figure."""
-    from fp4sim.report.bias_figure import concentration_figure
-    from fp4sim.report.figures import save_figure
+    from fp4sim.report.figures import concentration
+    from fp4sim.report.figures.style import add_caption, save_figure
 
-    save_figure(concentration_figure(result), path)
+    figure = concentration.figure(result)
+    add_caption(figure, concentration.CAPTION)
+    save_figure(figure, path)
 
 
 def show(result: Result, view: BiasView, *, as_json: bool) -> None:

@@ -279,7 +279,7 @@ def test_matplotlib_is_loaded_for_figures_alone():
 
 def test_plots_leave_pyplot_alone():
     script = (
-        "import sys, fp4sim; from fp4sim.report.bias_figure import concentration_figure\n"
+        "import sys, fp4sim; from fp4sim.report.figures.concentration import figure as concentration_figure\n"
         "concentration_figure(fp4sim.bias('synthetic:gaussian:4x128', draws=4))\n"
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fp4sim.report.figures import COLOURS, GUIDE, colour, figure_style, new_figure
+from fp4sim.report.figures.labels import entry_label
+from fp4sim.report.figures.style import GUIDE, WIDTH, colour, dash, figure_style, legend, new_figure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,29 +14,27 @@ if TYPE_CHECKING:
 
     from fp4sim.stats.bias_curve import BiasCurve
 
-_STYLES = ("-", "--", "-.", ":")
-_CAPTION = (
-    "An element x of a block whose other elements are its amax and zeros; the band is ± two standard errors of the mean.\n"
-    "An unbiased estimator stays on the grey line; a nearest rounding saws around it."
+CAPTION = (
+    "Mean error of an element x of a block whose other elements are its amax and zeros; the band is ± two standard errors of"
+    " the mean. An unbiased estimator stays on the grey line; a nearest rounding saws around it."
 )
 
 
-def curve_figure(curves: Sequence[BiasCurve]) -> Figure:
+def figure(curves: Sequence[BiasCurve]) -> Figure:
     """Draw E[x_hat] - x over x, both in units of the block's amax, a line for each estimator."""
     with figure_style():
-        figure = new_figure(7.2, 4.6)
-        axes = figure.subplots()
+        drawn = new_figure(WIDTH, 3.2)
+        axes = drawn.subplots()
         axes.axhline(0, color=GUIDE, linewidth=1, zorder=1)
+        lines = []
         for i, curve in enumerate(curves):
             x, mean = curve.x / curve.amax, curve.bias / curve.amax
             band = 2 * curve.standard_error / curve.amax
-            style = _STYLES[i // len(COLOURS) % len(_STYLES)]
-            axes.plot(x, mean, linewidth=1.2, label=curve.spec.short, color=colour(i), linestyle=style)
+            lines += axes.plot(x, mean, linewidth=1.2, color=colour(i), linestyle=dash(i))
             axes.fill_between(x, mean - band, mean + band, color=colour(i), alpha=0.2, linewidth=0)
         draws = ", ".join(dict.fromkeys(f"{curve.draws:,}" for curve in curves))
         axes.set_title(f"Mean error of an element, {draws} draws")
         axes.set_xlabel("x / amax of its block")
         axes.set_ylabel("(E x̂ − x) / amax")
-        figure.legend(loc="outside upper center", ncols=min(4, len(curves)))
-        figure.supxlabel(_CAPTION, fontsize=8, x=0.01, ha="left")
-    return figure
+        legend(drawn, lines, [entry_label(curve.spec.short) for curve in curves])
+    return drawn

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from fp4sim.report.cells import count_of, safe_name
-from fp4sim.report.figures import GUIDE, colour, figure_style, mark, new_figure
+from fp4sim.report.cells import count_of
+from fp4sim.report.figures.labels import entry_label, name_label
+from fp4sim.report.figures.style import (
+    GUIDE,
+    add_note,
+    colour,
+    figure_style,
+    legend,
+    mark,
+    message,
+    name_axes,
+    panels,
+    power,
+)
 from fp4sim.report.layer_model import EXACT, LayerResult
 
 if TYPE_CHECKING:
@@ -20,15 +31,11 @@ if TYPE_CHECKING:
     from fp4sim.report.bias_model import Bias, BiasResult
 
 MOST_PANELS = 6
-_COLUMNS = 3
-_NAME_LIMIT = 40
-_CHARACTERS = 17  # of the caption, an inch
-_LEGEND_WIDTH = 2.0  # inches of an entry
 _GUIDE_LABEL = "1/N"
-_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_CAPTION = (
-    "Points: measured, ± one standard error. Lines: floor + variance / N. An unbiased estimator follows the dotted 1/N;"
-    " a biased one levels off at its squared bias (dashed, with its 95 % interval; ▽: 95 % upper end where no floor is seen)."
+CAPTION = (
+    "Error of the mean of N draws. Points: measured, ± one standard error; lines: floor + variance / N. An unbiased estimator"
+    " follows the dotted 1/N; a biased one levels off at its squared bias (dashed, with its 95 % interval; ▽: 95 % upper end"
+    " where no floor is seen)."
 )
 
 
@@ -49,21 +56,24 @@ class Panel:
     series: tuple[Series, ...]
 
 
-def concentration_figure(result: BiasResult | LayerResult) -> Figure:
+def figure(result: BiasResult | LayerResult) -> Figure:
     """Draw a panel for each tensor (the first 6), or for each of Y, dX and dW; log-log."""
-    panels = _layer_panels(result) if isinstance(result, LayerResult) else _tensor_panels(result)
-    left_out = len(panels) - MOST_PANELS
-    more = f" {count_of(left_out, 'more tensor')} not drawn." if left_out > 0 else ""
-    of = "reference" if isinstance(result, LayerResult) else "x"
-    return _drawn(panels[:MOST_PANELS], _CAPTION + more, of)
+    found = _layer_panels(result) if isinstance(result, LayerResult) else _tensor_panels(result)
+    of = "ref" if isinstance(result, LayerResult) else "x"
+    drawn = _drawn(found[:MOST_PANELS], of)
+    left_out = len(found) - MOST_PANELS
+    if left_out > 0:
+        with figure_style():
+            add_note(drawn, f"{count_of(left_out, 'more tensor')} not drawn.")
+    return drawn
 
 
 def _tensor_panels(result: BiasResult) -> list[Panel]:
     return [
         Panel(
-            safe_name(result.label(tensor), _NAME_LIMIT),
+            name_label(result.label(tensor)),
             tuple(
-                Series(info.short, i, bias)
+                Series(entry_label(info.short), i, bias)
                 for i, (info, bias) in enumerate(zip(result.estimators, tensor.results, strict=True))
             ),
         )
@@ -90,34 +100,23 @@ def _layer_panels(result: LayerResult) -> list[Panel]:
 
 
 def _layer_label(recipe: str, reference: str) -> str:
-    return recipe if reference == EXACT else f"{recipe}, {reference}"
+    return entry_label(recipe if reference == EXACT else f"{recipe}, {reference}")
 
 
-def _drawn(panels: Sequence[Panel], caption: str, of: str) -> Figure:
-    columns = min(_COLUMNS, len(panels))
-    rows = -(-len(panels) // columns)
+def _drawn(found: Sequence[Panel], of: str) -> Figure:
     with figure_style():
-        width = max(6.4, 3.6 * columns)
-        figure = new_figure(width, 3.4 * rows + 1.3)
-        grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+        drawn, grid = panels(max(1, len(found)), height=2.3, sharex=True, sharey=True)
+        if not found:
+            return message(drawn, grid[0], "Nothing was drawn: no tensor.")
         handles: dict[str, Any] = {}
-        for axes, panel in zip(grid.flat, panels, strict=False):
+        for axes, panel in zip(grid, found, strict=True):
             handles |= _draw_panel(axes, panel)
         handles |= {_GUIDE_LABEL: handles.pop(_GUIDE_LABEL)} if _GUIDE_LABEL in handles else {}  # the last
-        shown = [level for panel in panels for series in panel.series for level in _levels(series.bias)]
-        grid[0, 0].set_ylim(bottom=0.4 * min(shown, default=0.1))
-        for axes in list(grid.flat)[len(panels) :]:
-            axes.set_visible(False)
-        for axes in grid[:, 0]:
-            axes.set_ylabel(f"‖mean − {of}‖² / ‖{of}‖²")
-        for axes in list(grid.flat)[max(0, len(panels) - columns) : len(panels)]:
-            axes.set_xlabel("draws averaged, N")
-            axes.tick_params(labelbottom=True)
-        figure.legend(
-            list(handles.values()), list(handles), loc="outside upper center", ncols=int(width / _LEGEND_WIDTH)
-        )
-        figure.supxlabel(fill(caption, int(_CHARACTERS * width)), fontsize=8, x=0.01, ha="left")
-    return figure
+        shown = [level for panel in found for series in panel.series for level in _levels(series.bias)]
+        grid[0].set_ylim(bottom=0.4 * min(shown, default=0.1))
+        name_axes(grid, "draws averaged, N", f"‖mean − {of}‖² / ‖{of}‖²")
+        legend(drawn, list(handles.values()), list(handles))
+    return drawn
 
 
 def _draw_panel(axes: Axes, panel: Panel) -> dict[str, Any]:
@@ -130,7 +129,7 @@ def _draw_panel(axes: Axes, panel: Panel) -> dict[str, Any]:
         handles[series.label] = _draw_series(axes, series)
     if drawn:
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else "")
-        axes.yaxis.set_major_formatter(lambda value, _: _power(value))
+        axes.yaxis.set_major_formatter(lambda value, _: power(value))
         guide = _draw_guide(axes, [series.bias for series in drawn])
         handles |= guide
     without = [f"{series.label}: {_reason(series.bias)}" for series in panel.series if series not in drawn]
@@ -138,11 +137,6 @@ def _draw_panel(axes: Axes, panel: Panel) -> dict[str, Any]:
         text = "\n".join(without)
         axes.text(0.02, 0.02, text, transform=axes.transAxes, fontsize=7, wrap=True)
     return handles
-
-
-def _power(value: float) -> str:
-    """A power of ten without mathematical markup, which names must not have either."""
-    return "10" + str(round(math.log10(value))).translate(_SUPERSCRIPTS) if value > 0 else ""
 
 
 def _reason(bias: Bias) -> str:
