@@ -15,7 +15,7 @@ from fp4sim.report.cells import (
     tensor_name,
 )
 from fp4sim.report.html.document import Cell, Column, Detail, Document, Grid, Row, Table
-from fp4sim.report.html.figures import pictures_of
+from fp4sim.report.html.pictures import pictures_of
 from fp4sim.report.html.parts import FULL_NAME_LIMIT, counted, format_legend, name_cell, skipped_table
 from fp4sim.report.model import METRICS
 from fp4sim.report.summary import sentences_of
@@ -56,8 +56,9 @@ def compare_document(result: CompareResult) -> Document:
             *_best(result),
         ),
         tables=(_totals(result), _tensors(result), *skipped_table(result.skipped)),
+        lead=1,
         details=tuple(_detail(result, i) for i in range(len(result.tensors))),
-        pictures=pictures_of(result),
+        pictures=pictures_of(result) if result.tensors else (),
         legend=format_legend(result.formats),
         notes=counted([note for tensor in result.tensors for note in tensor.notes]),
         sources=result.sources,
@@ -101,7 +102,7 @@ def _totals(result: CompareResult) -> Table:
         rows.append(Row(f"total-{i}", (Cell(info.short), Cell(f"{info.bits_per_element:g}"), *cells)))
         if len(result.tensors) > 1:
             medians = (Cell(number_text(name, result.median(i, name)), "dim") for name in _METRICS)
-            rows.append(Row(f"median-{i}", (Cell(f"{info.short}, median"), Cell("", "dim"), *medians)))
+            rows.append(Row(f"median-{i}", (Cell(f"median, {info.short}"), Cell("", "dim"), *medians)))
     note = "Totals are ratios of sums over all elements, medians are over tensors. Best in bold; ↑ higher, ↓ lower is better."
     return Table("totals", "Formats", columns, tuple(rows), note)
 
@@ -143,11 +144,14 @@ def _causes(tensor: TensorResult, index: int, name: str) -> tuple[str, ...]:
     worst = "" if metrics.max_error_at is None else ", ".join(map(str, metrics.max_error_at))
     return (
         name,
-        *(UNDEFINED if share is None else percent(share) for share in shares),
-        *(percent(share) for share in scales),
+        *(_share(share) for share in (*shares, *scales)),
         worst,
         _bars(metrics.occupancy),
     )
+
+
+def _share(share: float | None) -> str:
+    return UNDEFINED if share is None else percent(share) if share else "0"
 
 
 def _bars(counts: Sequence[int]) -> str:

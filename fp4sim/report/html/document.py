@@ -50,7 +50,11 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     note: str = ""
-    level: int = 2  # of its heading
+
+    @property
+    def lead(self) -> int:
+        """How many columns of text come first."""
+        return next((i for i, column in enumerate(self.columns) if column.numeric), len(self.columns))
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ class Document:
     verdict: str = ""  # ok or failed, where there is one
     tiles: tuple[tuple[str, str], ...] = ()
     tables: tuple[Table, ...] = ()
+    lead: int = 0  # tables that come before the figures
     details: tuple[Detail, ...] = ()
     pictures: tuple[Picture, ...] = ()
     legend: tuple[tuple[str, str], ...] = ()

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shlex
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from fp4sim.io.files import shown
-from fp4sim.report.html.pictures import inline_svg
 from fp4sim.report.summary.thresholds import THRESHOLDS
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from fp4sim.report.html.document import Document
 
+SENTENCES = 8  # shown at once; the others on demand
 PAGE_ROWS = 50  # rows of a long table that are shown at a time where scripts run
 
 
@@ -30,15 +31,18 @@ def html_page(document: Document) -> str:
 
     style, script = _asset("style.css"), _asset("script.js")
     used = dict.fromkeys(name for sentence in document.sentences for name in sentence.thresholds)
-    pictures = [(one, Markup(inline_svg(one.svg, i))) for i, one in enumerate(document.pictures)]  # noqa: S704
+    pictures = [(one, Markup(one.svg)) for one in document.pictures]
+    run = document.result.run
     page: str = _template().render(
         document=document,
         pictures=pictures,
         thresholds=[THRESHOLDS[name] for name in used],
-        style=Markup(style),  # noqa: S704
-        script=Markup(script),  # noqa: S704
+        style=Markup(style),
+        script=Markup(script),
+        command=shlex.join(run.command) if run else "",
         policy=_policy(style, script),
         page_rows=PAGE_ROWS,
+        shown_sentences=SENTENCES + 1 if len(document.sentences) == SENTENCES + 1 else SENTENCES,
     )
     return page
 

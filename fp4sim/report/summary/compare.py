@@ -20,12 +20,16 @@ _NAME_LIMIT = 60
 
 @dataclass(frozen=True)
 class _Rule:
-    """Tensors whose ``value`` is above a threshold are told of. ``says``: {} is the threshold; after "they"/"it"."""
+    """Tensors whose ``value`` is above a threshold are told of; {} in the texts is the threshold.
+
+    ``systematic``: a single draw of a stochastic format does not tell.
+    """
 
     threshold: str
     value: Callable[[Metrics], float | None]
     many: str
     one: str
+    systematic: bool = False
 
 
 _RULES = (
@@ -58,12 +62,14 @@ _RULES = (
         lambda m: None if m.alignment is None else 1 - m.alignment,
         "come back more than {} too small",
         "comes back more than {} too small",
+        systematic=True,
     ),
     _Rule(
         "shrinkage",
         lambda m: None if m.alignment is None else m.alignment - 1,
         "come back more than {} too large",
         "comes back more than {} too large",
+        systematic=True,
     ),
 )
 
@@ -74,8 +80,7 @@ def compare_sentences(result: CompareResult) -> tuple[Sentence, ...]:
         return ()
     found = [*_nonfinite(result), *_against_best(result)]
     for rule in _RULES:
-        for index in range(len(result.formats)):
-            found += _suffering(result, rule, index)
+        found += _suffering(result, rule)
     for index in range(len(result.formats)):
         found += _outliers(result, index)
     return tuple(found)
@@ -152,19 +157,38 @@ def _price(result: CompareResult, best: int, other: int) -> str:
     return "" if more == less else f", at {less:g} instead of {more:g} bits an element"
 
 
-def _suffering(result: CompareResult, rule: _Rule, index: int) -> Iterator[Sentence]:
-    limit = THRESHOLDS[rule.threshold]
-    values = {i: rule.value(tensor.results[index]) for i, tensor in enumerate(result.tensors)}
-    above = {i: value for i, value in values.items() if value is not None and value > limit.value}
-    if not above:
-        return
-    order = sorted(above, key=lambda i: -above[i])
-    links = [_link(result, i, index) for i in order]
+def _suffering(result: CompareResult, rule: _Rule) -> Iterator[Sentence]:
+    """A sentence for every set of tensors above the threshold, with the formats under which it is that set."""
+    limit = THRESHOLDS[rule.threshold].value
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for index, info in enumerate(result.formats):
+        if rule.systematic and any(note.startswith("stochastic") for note in info.notes):
+            continue
+        values = ((i, rule.value(tensor.results[index])) for i, tensor in enumerate(result.tensors))
+        above = tuple(i for i, value in values if value is not None and value > limit)
+        if above:
+            groups.setdefault(above, []).append(index)
+    for above, formats in groups.items():
+        yield _sufferers(result, rule, above, formats)
+
+
+def _sufferers(result: CompareResult, rule: _Rule, above: Sequence[int], formats: Sequence[int]) -> Sentence:
+    def worst(i: int) -> float:
+        return max(rule.value(result.tensors[i].results[index]) or 0.0 for index in formats)
+
+    order = sorted(above, key=lambda i: -worst(i))
+    links = [_link(result, i, formats[0]) for i in order]
+    says = (rule.many if len(above) > 1 else rule.one).format(THRESHOLDS[rule.threshold].text)
+    under = _listed([result.formats[index].short for index in formats])
     who = of_all(len(above), len(result.tensors), "tensor")
-    says = (rule.many if len(above) > 1 else rule.one).format(limit.text)
-    text = f"Under {result.formats[index].short} {who} {says}, at most {100 * max(above.values()):.3g} %"
+    text = f"Under {under} {who} {says}, up to {100 * worst(order[0]):.3g} %"
     tail = (": ", *named(links), ".") if len(above) < len(result.tensors) or len(above) == 1 else (".",)
-    yield Sentence((text, *tail), tuple(link.row for link in links), (rule.threshold,), warning=True)
+    rows = tuple(row_name(i, index) for i in order for index in formats)
+    return Sentence((text, *tail), rows, (rule.threshold,), warning=True)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _outliers(result: CompareResult, index: int) -> Iterator[Sentence]:
