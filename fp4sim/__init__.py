@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fp4sim.grammar import parse, parse_list
     from fp4sim.mma.gemm import gemm
     from fp4sim.packed import PackedTensor
+    from fp4sim.report.store import load_result, save_result
     from fp4sim.spec import Spec
 
 __version__ = "0.1.0"
@@ -33,7 +34,9 @@ _HOMES = {
     "formats": "api",
     "gemm": "mma.gemm",
     "load": "api",
+    "load_result": "report.store",
     "save": "api",
+    "save_result": "report.store",
     "verify": "api",
     "parse": "grammar",
     "parse_list": "grammar",
@@ -52,10 +55,12 @@ __all__ = [
     "gemm",
     "layer_bias",
     "load",
+    "load_result",
     "parse",
     "parse_list",
     "quantize",
     "save",
+    "save_result",
     "verify",
 ]
 

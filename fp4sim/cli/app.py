@@ -20,6 +20,7 @@ from fp4sim.cli.inspect import inspect
 from fp4sim.cli.lint import lint
 from fp4sim.cli.mutations import mutations
 from fp4sim.cli.quantize import quantize
+from fp4sim.cli.report import report
 from fp4sim.cli.reproduce import reproduce
 from fp4sim.cli.sources import sources
 from fp4sim.cli.spec import spec
@@ -89,3 +90,4 @@ for _command in (
 ):
     app.command()(_command)
 app.add_typer(golden)
+app.add_typer(report)

@@ -29,9 +29,7 @@ def bias_document(result: BiasResult) -> Document:
             (f"{result.settings.get('margin', 0):g}", "margin of the verdict, of |x|"),
         ),
         tables=(_tensors(result), *skipped_table(result.skipped)),
-        details=tuple(
-            _detail(result, i, k) for i in range(len(result.tensors)) for k in range(len(result.estimators))
-        ),
+        details=tuple(_detail(result, i, k) for i in range(len(result.tensors)) for k in range(len(result.estimators))),
         pictures=pictures_of(result) if result.tensors else (),
         legend=format_legend(result.estimators),
         notes=counted([note for tensor in result.tensors for note in tensor.notes]),
@@ -55,7 +53,11 @@ def bias_cells(bias: Bias) -> tuple[Cell, ...]:
 def bias_detail(name: str, title: str, facts: tuple[tuple[str, str], ...], bias: Bias) -> Detail:
     """The concentration curve, the zones and the test of the random bits."""
     curve = tuple(
-        (f"{point.draws:,}", f"{point.error:.4g}", "–" if point.standard_error is None else f"{point.standard_error:.2g}")
+        (
+            f"{point.draws:,}",
+            f"{point.error:.4g}",
+            "–" if point.standard_error is None else f"{point.standard_error:.2g}",
+        )
         for point in bias.curve
     )
     zones = tuple(

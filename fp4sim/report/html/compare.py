@@ -15,8 +15,8 @@ from fp4sim.report.cells import (
     tensor_name,
 )
 from fp4sim.report.html.document import Cell, Column, Detail, Document, Grid, Row, Table
-from fp4sim.report.html.pictures import pictures_of
 from fp4sim.report.html.parts import FULL_NAME_LIMIT, counted, format_legend, name_cell, skipped_table
+from fp4sim.report.html.pictures import pictures_of
 from fp4sim.report.model import METRICS
 from fp4sim.report.summary import sentences_of
 from fp4sim.report.summary.sentence import row_name

@@ -19,7 +19,10 @@ def mutation_document(result: MutationResult) -> Document:
     heads = ("Faulty kernel", "Status", "What it does", "Detail")
     columns = tuple(Column(head, False, choice=head == "Status") for head in heads)
     rows = tuple(
-        Row(row_name(i), (Cell(row.name), Cell(row.status, _MARKS.get(row.status, "dim")), Cell(row.about), Cell(row.detail)))
+        Row(
+            row_name(i),
+            (Cell(row.name), Cell(row.status, _MARKS.get(row.status, "dim")), Cell(row.about), Cell(row.detail)),
+        )
         for i, row in enumerate(result.rows)
     )
     return Document(

@@ -34,7 +34,12 @@ def reproduction_document(result: Reproduction) -> Document:
 
 def _tables(table: ReproducedTable, index: int) -> list[Table]:
     heads = (Column("Figure", False), Column("Spec", False), Column("Published"), Column("Measured"), Column("std err"))
-    columns = (*heads, Column("draws × elements"), Column("Outcome", False, choice=True), Column("Why, and notes", False))
+    columns = (
+        *heads,
+        Column("draws × elements"),
+        Column("Outcome", False, choice=True),
+        Column("Why, and notes", False),
+    )
     made, first = [], 0
     for k, section in enumerate(table.sections):
         rows = tuple(Row(row_name(first + i, index), _cells(row)) for i, row in enumerate(section.rows))

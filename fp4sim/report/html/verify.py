@@ -64,7 +64,10 @@ def _tiles(results: Sequence[VerifyResult]) -> tuple[tuple[str, str], ...]:
     wrong = sum(not case.ok for case in cases)
     counts = [count for case in cases for count in case.counts.values()]
     differ, total = sum(count.wrong for count in counts), sum(count.total for count in counts)
-    return (f"{wrong:,} of {len(cases):,}", "cases wrong"), (f"{differ:,} of {total:,}", "codes, scales and values differ")
+    return (f"{wrong:,} of {len(cases):,}", "cases wrong"), (
+        f"{differ:,} of {total:,}",
+        "codes, scales and values differ",
+    )
 
 
 def _cases(result: VerifyResult, variant: int, name: str, title: str) -> Table:
@@ -131,6 +134,9 @@ def _worst(case: CaseResult) -> tuple[tuple[str, ...], ...]:
 
 def _candidates(case: CaseResult) -> tuple[tuple[str, ...], ...]:
     return tuple(
-        (one.spec, "nothing" if one.exact else ", ".join(f"{p} {c.wrong:,} / {c.total:,}" for p, c in one.counts.items()))
+        (
+            one.spec,
+            "nothing" if one.exact else ", ".join(f"{p} {c.wrong:,} / {c.total:,}" for p, c in one.counts.items()),
+        )
         for one in case.candidates[:20]
     )
