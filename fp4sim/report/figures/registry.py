@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from fp4sim.errors import UsageError
 from fp4sim.io.files import shown
-from fp4sim.report.figures import concentration, occupancy, pareto, scale_bytes, snr
+from fp4sim.report.figures import (
+    concentration,
+    fours,
+    heat,
+    occupancy,
+    pareto,
+    ratios,
+    scale_bytes,
+    scale_error,
+    snr,
+)
 from fp4sim.report.figures.svg import svg as svg
 
 if TYPE_CHECKING:
@@ -38,6 +48,10 @@ KINDS: dict[str, Kind] = {
         Kind("pareto", "Error against bits per weight", ("compare",), pareto.CAPTION, pareto.figure),
         Kind("occupancy", "Code occupancy", ("compare",), occupancy.CAPTION, occupancy.figure),
         Kind("scale-bytes", "Block scales", ("compare",), scale_bytes.CAPTION, scale_bytes.figure),
+        Kind("scale-error", "Error by block scale", ("blocks",), scale_error.CAPTION, scale_error.figure),
+        Kind("heat", "Error over rows and blocks", ("blocks",), heat.CAPTION, heat.figure),
+        Kind("ratios", "Elements within their blocks", ("blocks",), ratios.CAPTION, ratios.figure),
+        Kind("fours", "Blocks on 4 of four-over-six", ("blocks",), fours.CAPTION, fours.figure),
         Kind("concentration", "Means of N draws", ("bias", "layer"), concentration.CAPTION, concentration.figure),
     )
 }

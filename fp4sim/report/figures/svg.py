@@ -90,8 +90,8 @@ def _attributes(element: ElementTree.Element, name: str, linked: set[str]) -> li
         if key == "id":
             if value in linked:
                 found.append((key, f"{name}-{value}"))
-        elif key == _HREF:
-            found.append(("href", f"#{name}-{value[1:]}"))
+        elif key == _HREF:  # of a mark, or the pixels of a map
+            found.append(("href", f"#{name}-{value[1:]}" if value.startswith("#") else value))
         elif key in _NUMERIC:
             found.append((key, _LONG.sub(lambda number: _short(number[0]), " ".join(value.split()))))
         else:
