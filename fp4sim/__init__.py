@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fp4sim.grammar import parse, parse_list
     from fp4sim.mma.gemm import gemm
     from fp4sim.packed import PackedTensor
+    from fp4sim.plotting import plot
     from fp4sim.spec import Spec
 
 __version__ = "0.1.0"
@@ -35,6 +36,7 @@ _HOMES = {
     "load": "api",
     "save": "api",
     "verify": "api",
+    "plot": "plotting",
     "parse": "grammar",
     "parse_list": "grammar",
     "PackedTensor": "packed",
@@ -54,6 +56,7 @@ __all__ = [
     "load",
     "parse",
     "parse_list",
+    "plot",
     "quantize",
     "save",
     "verify",

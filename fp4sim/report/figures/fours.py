@@ -16,7 +16,6 @@ CAPTION = (
     "Share of the blocks whose largest element is mapped to 4 instead of 6 because that leaves less error. Gaussian data lies"
     " near 45 %; tensors far below have one large element a block, for which the choice gains little."
 )
-MOST_TENSORS = 0
 _MOST_NAMED = 24
 _TICK_LIMIT = 26
 
