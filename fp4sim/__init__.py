@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fp4sim.mma.gemm import gemm
     from fp4sim.packed import PackedTensor
     from fp4sim.plotting import plot
+    from fp4sim.report.store import load_result, save_result
     from fp4sim.spec import Spec
 
 __version__ = "0.1.0"
@@ -34,7 +35,9 @@ _HOMES = {
     "formats": "api",
     "gemm": "mma.gemm",
     "load": "api",
+    "load_result": "report.store",
     "save": "api",
+    "save_result": "report.store",
     "verify": "api",
     "plot": "plotting",
     "parse": "grammar",
@@ -54,11 +57,13 @@ __all__ = [
     "gemm",
     "layer_bias",
     "load",
+    "load_result",
     "parse",
     "parse_list",
     "plot",
     "quantize",
     "save",
+    "save_result",
     "verify",
 ]
 

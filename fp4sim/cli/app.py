@@ -21,6 +21,7 @@ from fp4sim.cli.lint import lint
 from fp4sim.cli.mutations import mutations
 from fp4sim.cli.plot import plot
 from fp4sim.cli.quantize import quantize
+from fp4sim.cli.report import report
 from fp4sim.cli.reproduce import reproduce
 from fp4sim.cli.sources import sources
 from fp4sim.cli.spec import spec
@@ -91,3 +92,4 @@ for _command in (
 ):
     app.command()(_command)
 app.add_typer(golden)
+app.add_typer(report)

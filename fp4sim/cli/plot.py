@@ -63,7 +63,7 @@ def plot(
     What compare, bias and verify find is drawn from their results (-o FILE.json); other figures measure the tensors in
     a pass of their own, however large they are.
     """
-    from fp4sim.cli.compare_output import check_outputs
+    from fp4sim.cli.output import check_outputs
     from fp4sim.commands.compare import Settings
     from fp4sim.commands.plot import PlotSettings
     from fp4sim.plotting import drawn

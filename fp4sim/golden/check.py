@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fp4sim.spec import Spec
     from fp4sim.verifying.dump import Case
 
+
 def check_pack(
     pack: Pack,
     actual: str | os.PathLike[str] | None = None,

@@ -116,7 +116,9 @@ def _scalar(kind: type) -> Decode:
 
     def run(data: Any, where: str) -> Any:
         if not isinstance(data, accepted) or (isinstance(data, bool) and kind is not bool):
-            raise _unfit(where, {"str": "text", "int": "a whole number", "float": "a number"}.get(kind.__name__, ""), data)
+            raise _unfit(
+                where, {"str": "text", "int": "a whole number", "float": "a number"}.get(kind.__name__, ""), data
+            )
         return kind(data)
 
     return run

@@ -34,7 +34,7 @@ def render(result: Result, suffix: str, failed: Sequence[str] = ()) -> str:
 
         return html_page(found(kind.html)(result))
     if suffix == ".xml":
-        from fp4sim.report.junit import junit_document
+        from fp4sim.report.junit_document import junit_document
 
         return junit_document(found(kind.junit)(result), f"fp4sim.{kind.name}", failed)
     homes = {".md": kind.markdown, ".csv": kind.csv, ".txt": kind.text}

@@ -64,4 +64,3 @@ def result_of(data: dict[str, Any], where: str = "the result") -> Result:
         return cast("Result", decode(kind.load_record(), data))
     except UnreadableError as error:
         raise UnreadableError(f"{where}: {error}") from None
-

@@ -37,7 +37,9 @@ def verdict(names, wrong=1, repro="fp4sim verify 'a b.npz' --spec nvfp4"):
         CaseResult(name, (4,), "float32", {"codes": Count(wrong, 4)}, CLOSE, findings=(finding,) if wrong else ())
         for name in names
     )
-    return VerifyResult("e2m1/16@e4m3@rn@ts:tensor", "nvfp4", names[0] if names else "", cases, repro, {}, version="0.1", bits_version=1)
+    return VerifyResult(
+        "e2m1/16@e4m3@rn@ts:tensor", "nvfp4", names[0] if names else "", cases, repro, {}, version="0.1", bits_version=1
+    )
 
 
 @pytest.mark.parametrize("name", HOSTILE)
