@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fp4sim.grammar import parse, parse_list
     from fp4sim.mma.gemm import gemm
     from fp4sim.packed import PackedTensor
+    from fp4sim.plotting import plot
     from fp4sim.report.store import load_result, save_result
     from fp4sim.spec import Spec
 
@@ -38,6 +39,7 @@ _HOMES = {
     "save": "api",
     "save_result": "report.store",
     "verify": "api",
+    "plot": "plotting",
     "parse": "grammar",
     "parse_list": "grammar",
     "PackedTensor": "packed",
@@ -58,6 +60,7 @@ __all__ = [
     "load_result",
     "parse",
     "parse_list",
+    "plot",
     "quantize",
     "save",
     "save_result",

@@ -19,6 +19,7 @@ from fp4sim.cli.guard import GuardedGroup
 from fp4sim.cli.inspect import inspect
 from fp4sim.cli.lint import lint
 from fp4sim.cli.mutations import mutations
+from fp4sim.cli.plot import plot
 from fp4sim.cli.quantize import quantize
 from fp4sim.cli.report import report
 from fp4sim.cli.reproduce import reproduce
@@ -79,6 +80,7 @@ for _command in (
     inspect,
     lint,
     convert,
+    plot,
     reproduce,
     diff,
     formats,

@@ -155,11 +155,11 @@ def _draw_curves(specs: Sequence[Spec], settings: BiasSettings, path: Path) -> N
     from fp4sim.parallel import thread_count
     from fp4sim.report.figures import sweep
     from fp4sim.report.figures.style import add_caption, save_figure
-    from fp4sim.stats.bias_curve import bias_curve
+    from fp4sim.stats.bias_curve import Sweep, bias_curve
 
     threads = thread_count(settings.threads)
-    curves = [bias_curve(spec, draws=settings.draws, seed=settings.seed, threads=threads) for spec in specs]
-    figure = sweep.figure(curves)
+    curves = (bias_curve(spec, draws=settings.draws, seed=settings.seed, threads=threads) for spec in specs)
+    figure = sweep.figure(Sweep(tuple(curves)))
     add_caption(figure, sweep.CAPTION)
     save_figure(figure, path)
 

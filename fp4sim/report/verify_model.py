@@ -45,6 +45,27 @@ class WorstBlock:
 
 
 @dataclass(frozen=True)
+class CodeMap:
+    """How many codes are wrong in each of at most 24 × 32 bins of the tensor as a matrix, the quantized axis last.
+
+    Bin (i, j) has the rows r with r * bins // rows = i, and the columns likewise.
+    """
+
+    rows: int
+    columns: int
+    cells: tuple[tuple[int, ...], ...]
+
+    def share(self, row: int, column: int) -> int:
+        """How many elements bin (row, column) has."""
+        return _span(self.rows, len(self.cells), row) * _span(self.columns, len(self.cells[0]), column)
+
+
+def _span(length: int, bins: int, index: int) -> int:
+    """How many of 0 … length - 1 fall into a bin."""
+    return -(-(index + 1) * length // bins) + (index * -length // bins)
+
+
+@dataclass(frozen=True)
 class Finding:
     """An explanation. ``cause``: a stable name such as ``scale.truncated`` or ``unknown``; ``part``: what it explains.
 
@@ -123,6 +144,9 @@ class CaseResult:
     """One case. ``counts`` by part: codes, scales, tensor_scale, dequantized, padding (only what was dumped).
 
     ``scale_deltas``: how many scale codes differ by so many steps; ``code_causes``: differing codes by cause.
+    ``code_map``: where they are. ``tie_distances``: those that do not follow from the kernel's own scale either; how many
+    lie exactly halfway between two codes under it, then by their distance from that, in 25 equal bins up to half a gap
+    (that of what is beyond the largest code).
     """
 
     name: str
@@ -138,6 +162,8 @@ class CaseResult:
     stochastic: StochasticResult | None = None
     gemm: GemmResult | None = None
     notes: tuple[str, ...] = ()
+    code_map: CodeMap | None = None
+    tie_distances: tuple[int, ...] = ()
 
     @property
     def ok(self) -> bool:

@@ -30,7 +30,7 @@ from fp4sim.report.figures.concentration import figure as concentration_figure
 from fp4sim.report.figures.style import save_figure
 from fp4sim.report.figures.sweep import figure as curve_figure
 from fp4sim.report.json_text import strict_json
-from fp4sim.stats.bias_curve import bias_curve
+from fp4sim.stats.bias_curve import Sweep, bias_curve
 
 
 def render(result, width=100, view=None, **options):
@@ -272,6 +272,6 @@ def test_curve_refuses(arguments):
 
 def test_curve_figure():
     curves = [bias_curve(parse(spec), draws=4) for spec in ("nvfp4", "nvfp4+sr")]
-    axes = curve_figure(curves).axes[0]
+    axes = curve_figure(Sweep(tuple(curves))).axes[0]
     assert axes.get_xlabel() == "x / amax of its block"
     np.testing.assert_array_equal(axes.lines[1].get_ydata(), curves[0].bias / 6)

@@ -12,6 +12,7 @@ from fp4sim.report.figures.style import (
     colour,
     figure_style,
     legend,
+    log_axis,
     mark,
     message,
     new_figure,
@@ -40,7 +41,6 @@ def figure(result: CompareResult) -> Figure:
         axes = drawn.subplots()
         if not known:
             return message(drawn, axes, "No format has a relative error: nothing was compared, or nothing was lost.")
-        axes.set_yscale("log")
         front = frontier([(bits, error) for bits, error, _ in known])
         axes.step(*zip(*front, strict=True), where="post", color=GUIDE, linewidth=1.2, zorder=1)
         handles: dict[str, Any] = {}
@@ -50,7 +50,7 @@ def figure(result: CompareResult) -> Figure:
         axes.set_xlabel("bits per weight")
         axes.set_ylabel("relative squared error, Σe²/Σx²")
         axes.margins(0.12, 0.12)
-        _plain_ticks(axes)
+        log_axis(axes)
         legend(drawn, list(handles.values()), list(handles))
         if len(known) < len(points):
             add_note(drawn, f"{len(points) - len(known)} of {len(points)} formats without error not drawn.")
@@ -64,11 +64,3 @@ def frontier(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
         if not found or error < found[-1][1]:
             found.append((bits, error))
     return found
-
-
-def _plain_ticks(axes: Any) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 3, 5), numticks=12))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())

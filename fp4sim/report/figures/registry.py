@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from fp4sim.errors import UsageError
 from fp4sim.io.files import shown
-from fp4sim.report.figures import concentration, occupancy, pareto, scale_bytes, snr
+from fp4sim.report.figures import (
+    concentration,
+    fours,
+    heat,
+    mismatch,
+    occupancy,
+    pareto,
+    ratios,
+    scale_bytes,
+    scale_error,
+    snr,
+    sr_bias,
+    sweep,
+)
 from fp4sim.report.figures.svg import svg as svg
 
 if TYPE_CHECKING:
@@ -20,8 +33,9 @@ if TYPE_CHECKING:
 class Kind:
     """A kind of figure.
 
-    ``accepts``: the results that it draws, by the name in their schema (``compare`` for ``fp4sim.compare/1``). ``caption``:
-    what to look for. ``build``: the result to a matplotlib figure. ``title``: a line for headings and lists.
+    ``title``: a line for headings and lists. ``accepts``: the results that it draws, by the name in their schema
+    (``compare`` for ``fp4sim.compare/1``). ``caption``: what to look for. ``build``: the result to a matplotlib figure.
+    ``formats``: what is drawn where nobody says. ``most``: so many tensors fit, 0: any number.
     """
 
     name: str
@@ -29,16 +43,43 @@ class Kind:
     accepts: tuple[str, ...]
     caption: str
     build: Callable[..., Figure]
+    formats: str = "nvfp4,mxfp4"
+    most: int = 0
 
+
+_COMPARE, _BLOCKS = ("compare",), ("blocks",)
+_MANY = "nvfp4,nvfp4+4over6,mxfp4,mxfp4@rceil,e1m2/16@e4m3"
+_DRAWN = "nvfp4,nvfp4+sr,nvfp4+mseden"
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("snr", "SNR by module type", ("compare",), snr.CAPTION, snr.figure),
-        Kind("pareto", "Error against bits per weight", ("compare",), pareto.CAPTION, pareto.figure),
-        Kind("occupancy", "Code occupancy", ("compare",), occupancy.CAPTION, occupancy.figure),
-        Kind("scale-bytes", "Block scales", ("compare",), scale_bytes.CAPTION, scale_bytes.figure),
-        Kind("concentration", "Means of N draws", ("bias", "layer"), concentration.CAPTION, concentration.figure),
+        Kind("snr", "SNR by module type", _COMPARE, snr.CAPTION, snr.figure),
+        Kind("pareto", "Error against bits per weight", _COMPARE, pareto.CAPTION, pareto.figure, _MANY),
+        Kind("occupancy", "Code occupancy", _COMPARE, occupancy.CAPTION, occupancy.figure),
+        Kind("scale-bytes", "Block scales", _COMPARE, scale_bytes.CAPTION, scale_bytes.figure),
+        Kind(
+            *("scale-error", "Error by block scale", _BLOCKS, scale_error.CAPTION, scale_error.figure),
+            most=scale_error.MOST_TENSORS,
+        ),
+        Kind("heat", "Error over rows and blocks", _BLOCKS, heat.CAPTION, heat.figure, most=heat.MOST_TENSORS),
+        Kind(
+            *("ratios", "Elements within their blocks", _BLOCKS, ratios.CAPTION, ratios.figure),
+            most=ratios.MOST_TENSORS,
+        ),
+        Kind("fours", "Blocks on 4 of four-over-six", _BLOCKS, fours.CAPTION, fours.figure, "nvfp4+4over6"),
+        Kind(
+            *("concentration", "Error of the mean of N draws", ("bias", "layer"), concentration.CAPTION),
+            build=concentration.figure,
+            formats=_DRAWN,
+            most=concentration.MOST_PANELS,
+        ),
+        Kind("sweep", "Bias over the values of a block", ("sweep",), sweep.CAPTION, sweep.figure, _DRAWN),
+        Kind(
+            *("sr-bias", "Bias of stochastic rounding by position", ("rounding",), sr_bias.CAPTION, sr_bias.figure),
+            formats="nvfp4+sr,nvfp4+sr:bits=8,nvfp4+sr:clip",
+        ),
+        Kind("mismatch", "Where a kernel is wrong", ("verify",), mismatch.CAPTION, mismatch.figure, formats=""),
     )
 }
 

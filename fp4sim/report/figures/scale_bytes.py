@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fp4sim.errors import Fp4simError
 from fp4sim.grammar import parse
 from fp4sim.report.figures.labels import name_label
-from fp4sim.report.figures.style import INK, ZONE, add_note, colour, figure_style, message, name_axes, panels
+from fp4sim.report.figures.style import INK, ZONE, add_note, colour, figure_style, log_axis, message, name_axes, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,11 +73,10 @@ def _draw(axes: Axes, info: FormatInfo, counts: dict[int, int], scale: FloatForm
     codes = range(min(counts), max(counts) + 1)
     shares = [100 * counts.get(code, 0) / total for code in codes]
     edges = [code - 0.5 for code in (*codes, codes.stop)]
-    axes.set_yscale("log")
     axes.stairs(shares, edges, fill=True, baseline=floor, color=colour(index))
     axes.set_ylim(floor, 150)
+    log_axis(axes)
     axes.set_xlim(low - 0.5, high + 0.5)
     axes.set_title(name_label(info.short))
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.locator_params(axis="x", integer=True)
     axes.grid(visible=False, axis="x")

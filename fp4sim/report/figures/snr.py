@@ -42,8 +42,8 @@ _FEW = 24  # points of a line that each get a mark
 Placed = list[tuple[int, "TensorResult"]]
 
 
-def figure(result: CompareResult, *, metric: str = "snr_db") -> Figure:
-    """Draw ``metric`` (dB) of a CompareResult. Tensors of one type and layer (experts) are a median in a band."""
+def figure(result: CompareResult) -> Figure:
+    """Draw the SNR of a CompareResult's tensors. Tensors of one type and layer (experts) are a median in a band."""
     with figure_style():
         groups = _groups(result.tensors)
         drawn, grid = panels(max(1, len(groups)), sharey=True)
@@ -53,7 +53,7 @@ def figure(result: CompareResult, *, metric: str = "snr_db") -> Figure:
         for axes, (title, placed) in zip(grid, groups.items(), strict=True):
             axes.set_title(name_label(title))
             for i in range(len(result.formats)):
-                handle = _draw(axes, placed, i, metric)
+                handle = _draw(axes, placed, i)
                 if handle is not None:
                     handles.setdefault(i, handle)
             axes.locator_params(axis="x", integer=True)
@@ -66,7 +66,7 @@ def figure(result: CompareResult, *, metric: str = "snr_db") -> Figure:
             grid[0].set_xticks(range(len(names)), names, rotation=30, ha="right", rotation_mode="anchor")
         order = sorted(handles)
         legend(drawn, [handles[i] for i in order], [entry_label(result.formats[i].short) for i in order])
-        _note(drawn, result, metric)
+        _note(drawn, result)
     return drawn
 
 
@@ -93,11 +93,11 @@ def _numbered(tensors: Sequence[TensorResult]) -> Placed:
     return list(enumerate(tensors))
 
 
-def _draw(axes: Axes, placed: Placed, index: int, metric: str) -> Any:
+def _draw(axes: Axes, placed: Placed, index: int) -> Any:
     """One format's line: the median of each place, in a band from least to most where a place has several."""
     values: dict[int, list[float]] = defaultdict(list)
     for place, tensor in placed:
-        value = tensor.results[index].value(metric)
+        value = tensor.results[index].value("snr_db")
         if value is not None and math.isfinite(value):
             values[place].append(value)
     if not values:
@@ -112,9 +112,9 @@ def _draw(axes: Axes, placed: Placed, index: int, metric: str) -> Any:
     return line
 
 
-def _note(drawn: Figure, result: CompareResult, metric: str) -> None:
+def _note(drawn: Figure, result: CompareResult) -> None:
     without = sum(
-        any((value := row.value(metric)) is None or math.isinf(value) for row in tensor.results)
+        any((value := row.value("snr_db")) is None or math.isinf(value) for row in tensor.results)
         for tensor in result.tensors
     )
     if without:

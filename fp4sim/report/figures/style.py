@@ -156,6 +156,18 @@ def add_caption(figure: Figure, caption: str) -> None:
         add_note(figure, f"{caption} {note}".strip())
 
 
+def log_axis(axes: Axes) -> None:
+    """Make y logarithmic, with plain numbers at its ticks: 1, 2 and 5 where it spans less than two decades."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    steps = (1.0, 2.0, 5.0) if high < 100 * low else (1.0,)
+    axes.yaxis.set_major_locator(LogLocator(base=10, subs=steps, numticks=8))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
 def power(value: float) -> str:
     """A power of ten without mathematical markup, which names must not have either."""
     import math

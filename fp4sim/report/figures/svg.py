@@ -18,14 +18,11 @@ DARK_VARIABLES = "".join(f"--fp4-{i}:{value};" for i, value in enumerate(DARK_CO
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _HREF = "{http://www.w3.org/1999/xlink}href"
-_MOST_GROWTH = 1.75  # of 72 units an inch: beyond, text looks clumsy
 _LONG = re.compile(r"-?\d+\.\d{3,}")
-_FONT = re.compile(r"font: ([0-9.]+px) [^;]*")
-_FAMILY = re.compile(r"font-family: [^;]*;? ?")
+_FONT = re.compile(r"([0-9.]+px) ")
+_SERIES = {value.lower(): i for i, value in enumerate(COLOURS)}
 _LINK = re.compile(r"url\(#([^)]+)\)")
-_JOINS = (
-    "stroke-linejoin:round;stroke-linecap:butt"  # matplotlib says so in a style sheet, which would be the whole page's
-)
+_JOINS = {"stroke-linejoin": "round", "stroke-linecap": "butt"}  # matplotlib sets these for the whole page
 _NUMERIC = ("d", "transform", "x", "y", "width", "height", "points")
 
 
@@ -34,7 +31,7 @@ def svg(figure: Figure, name: str = "figure", label: str = "") -> str:
 
     ``name``: sets the ids of this figure apart from those of others on the page (letters, digits and dashes).
     ``label``: what a screen reader says. Series are ``var(--fp4-N, …)``, text and axes ``currentColor``, the background is
-    transparent; text stays text.
+    transparent; text stays text. No styles, scripts or links leave the figure.
     """
     import matplotlib as mpl
 
@@ -51,7 +48,8 @@ def svg(figure: Figure, name: str = "figure", label: str = "") -> str:
             "viewBox": view,
             "role": "img",
             "aria-label": label or name,
-            "style": f"width:100%;max-width:{float(view.split()[2]) * _MOST_GROWTH:.0f}px;height:auto;{_JOINS}",
+            "width": "100%",
+            **_JOINS,
         },
     )
     linked = {link for element in drawn.iter() for link in _links(element)}
@@ -90,22 +88,32 @@ def _attributes(element: ElementTree.Element, name: str, linked: set[str]) -> li
         if key == "id":
             if value in linked:
                 found.append((key, f"{name}-{value}"))
-        elif key == _HREF:
-            found.append(("href", f"#{name}-{value[1:]}"))
+        elif key == _HREF:  # of a mark, or the pixels of a map
+            found.append(("href", f"#{name}-{value[1:]}" if value.startswith("#") else value))
         elif key in _NUMERIC:
             found.append((key, _LONG.sub(lambda number: _short(number[0]), " ".join(value.split()))))
+        elif key == "style":
+            found += _declared(value)
         else:
-            value = _coloured(value) if key == "style" else value
             found.append((key, _LINK.sub(rf"url(#{name}-\1)", value)))
     return found
 
 
-def _coloured(style: str) -> str:
-    """A style attribute in the page's colours and font."""
-    style = _FAMILY.sub("", _FONT.sub(r"font-size: \1", style))
-    for i, value in enumerate(COLOURS):
-        style = style.replace(value.lower(), f"var(--fp4-{i}, {value})")
-    return style.replace(INK, "currentColor").replace(GUIDE, "var(--fp4-guide, #888)")
+def _declared(style: str) -> list[tuple[str, str]]:
+    """A style as attributes of its own: a page may forbid styles in its elements. Colours and font are the page's."""
+    pairs = [part.partition(":") for part in style.split(";") if ":" in part]
+    declared = {name.strip(): value.strip() for name, _, value in pairs}
+    font = _FONT.match(declared.pop("font", ""))
+    if font:
+        declared["font-size"] = font[1]
+    return [(name, _coloured(value)) for name, value in declared.items() if name != "font-family"]
+
+
+def _coloured(value: str) -> str:
+    """A colour as the page sets it, or what is no colour of a series, text or guide."""
+    if value in _SERIES:
+        return f"var(--fp4-{_SERIES[value]}, {value})"
+    return {INK: "currentColor", GUIDE: f"var(--fp4-guide, {GUIDE})"}.get(value, value)
 
 
 def _short(number: str) -> str:
