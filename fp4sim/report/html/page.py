@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -33,8 +34,9 @@ def html_page(document: Document) -> str:
     used = dict.fromkeys(name for sentence in document.sentences for name in sentence.thresholds)
     pictures = [(one, Markup(one.svg)) for one in document.pictures]
     run = document.result.run
+    tables = tuple(table.without_empty() for table in document.tables)
     page: str = _template().render(
-        document=document,
+        document=replace(document, tables=tables),
         pictures=pictures,
         thresholds=[THRESHOLDS[name] for name in used],
         style=Markup(style),

@@ -113,7 +113,7 @@ def _detail(case: CaseResult, name: str, index: int) -> Detail:
         Grid(("scale bytes off by", "blocks"), tuple((step, f"{n:,}") for step, n in case.scale_deltas.items())),
         Grid(("codes differ by", "codes"), tuple((cause, f"{n:,}") for cause, n in case.code_causes.items())),
         Grid(("worst block at", "codes wrong", "amax", "scale expected", "scale found"), _worst(case)),
-        Grid(("dialect tried", "what would differ"), _candidates(case)),
+        Grid(("dialect tried", "what would differ"), _candidates(case), text=2),
     ]
     facts = (("name", _name(case, index, FULL_NAME_LIMIT)),)
     return Detail(name, _name(case, index, 200), facts, tuple(grid for grid in grids if grid.rows), tuple(lines))

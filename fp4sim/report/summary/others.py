@@ -25,7 +25,8 @@ def diff_sentences(result: DiffResult) -> tuple[Sentence, ...]:
     who, share = of_all(len(touched), len(result.tensors), "tensor"), percent(result.codes.rate)
     text = f"{result.a} and {result.b} differ in {share} % of the codes, on {who}: "
     rows = tuple(link.row for link in links)
-    return (Sentence((text, *named(links), "."), rows), Sentence((f"{safe_name(result.sentence).rstrip('.')}.",), rows))
+    cause = safe_name(result.sentence).rstrip(".")
+    return (Sentence((text, *named(links), "."), rows), Sentence((f"{cause[:1].upper()}{cause[1:]}.",), rows))
 
 
 def reproduction_sentences(result: Reproduction) -> tuple[Sentence, ...]:
