@@ -14,6 +14,7 @@ from fp4sim.cli.dialects import dialects
 from fp4sim.cli.diff import diff
 from fp4sim.cli.estimators import estimators
 from fp4sim.cli.formats import formats
+from fp4sim.cli.gemm import gemm
 from fp4sim.cli.golden import golden
 from fp4sim.cli.guard import GuardedGroup
 from fp4sim.cli.inspect import inspect
@@ -83,6 +84,7 @@ for _command in (
     plot,
     reproduce,
     diff,
+    gemm,
     formats,
     dialects,
     spec,

@@ -1,0 +1,315 @@
+"""What ``fp4sim gemm`` does: the error of a product of quantized operands, split into its parts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import fp4sim
+from fp4sim.commands.compare import describe
+from fp4sim.errors import UsageError
+from fp4sim.estimators.pipeline import check_spec
+from fp4sim.fpmode import ieee_mode
+from fp4sim.io.source import ArrayTensor
+from fp4sim.mma.enclosure import low_bit
+from fp4sim.mma.epilogue import Epilogue
+from fp4sim.mma.gemm import out_dtype, same_rotation
+from fp4sim.mma.instances import model_named
+from fp4sim.mma.raw import RawPair
+from fp4sim.packing import quantize_tensor
+from fp4sim.parallel import thread_count
+from fp4sim.report.gemm_model import PARTS, GemmErrors, GemmHeat, GemmPart, GemmProfile, GemmRow, GemmSteps
+from fp4sim.stats.product_errors import ProductErrors
+from fp4sim.transforms import rotation_size
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fp4sim.packed import PackedTensor
+    from fp4sim.report.gemm_model import GemmOperand
+    from fp4sim.spec import Spec
+
+    Floats = NDArray[np.float64]
+
+Progress = Callable[[str, int], None]  # the formats, outputs done since the last call
+
+_BAND = 256  # rows of outputs at once
+_DIGITS = 6  # of a row's, a column's or a bin's figures
+_MATTERS = 0.01  # share of the operands' error from which accumulation is said to matter
+
+
+@dataclass(frozen=True)
+class GemmSettings:
+    """How a product is measured. ``model``: of the matrix unit; ``out``: the output's dtype; ``seed``: of random roundings."""
+
+    model: str = "blackwell"
+    out: str = "bfloat16"
+    seed: int = 0
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        model_named(self.model)
+        out_dtype(self.out)
+        thread_count(self.threads)
+
+    def recorded(self) -> dict[str, Any]:
+        """What a report repeats: threads change no digit and are left out."""
+        return {"model": self.model, "out": self.out, "seed": self.seed}
+
+
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """A quantized operand: ``values`` float64 (rows, K) without ``scale``, its tensor scale as a number or a column."""
+
+    packed: PackedTensor
+    values: Floats
+    scale: Floats
+
+
+@ieee_mode()
+def gemm_errors(
+    a: tuple[NDArray[np.float32], GemmOperand],
+    b: tuple[NDArray[np.float32], GemmOperand],
+    pairs: Sequence[tuple[Spec, Spec]],
+    settings: GemmSettings | None = None,
+    progress: Progress | None = None,
+) -> GemmErrors:
+    """The error of a · bᵀ under each pair of formats; ``a`` is (M, K), ``b`` is (N, K), finite, with what reports say of them.
+
+    Random bits of the two operands differ; rotations are the same. Formats that no instruction multiplies are measured as far
+    as that makes sense, and say why. Raises UsageError for shapes that do not fit.
+    """
+    settings = settings or GemmSettings()
+    (x, of_x), (w, of_w) = a, b
+    if x.shape[1] != w.shape[1]:
+        raise UsageError(
+            f"K differs: A is {x.shape[0]:,} × {x.shape[1]:,}, B is {w.shape[0]:,} × {w.shape[1]:,}; the product is A · Bᵀ,"
+            " both with K columns"
+        )
+    if not pairs:
+        raise UsageError("no formats to measure: name at least one, e.g. --formats nvfp4,mxfp4")
+    for spec in dict.fromkeys(one for pair in pairs for one in pair):
+        check_spec(spec)
+        if (size := rotation_size(spec)) and x.shape[1] % size:
+            raise UsageError(f"{spec.short} rotates groups of {size}, which do not divide K = {x.shape[1]:,}")
+    notes = []
+    if x.shape == w.shape and np.array_equal(x, w):
+        notes.append(
+            "A and B are the same tensor: this is its Gram matrix, no ordinary product (synthetic: give another seed)"
+        )
+    return GemmErrors(
+        of_x,
+        of_w,
+        (x.shape[0], w.shape[0], x.shape[1]),
+        tuple(_measure(x, w, pair, settings, progress) for pair in pairs),
+        settings.recorded(),
+        fp4sim.__version__,
+        fp4sim.BITS_VERSION,
+        tuple(notes),
+    )
+
+
+def _measure(
+    x: NDArray[np.float32],
+    w: NDArray[np.float32],
+    pair: tuple[Spec, Spec],
+    settings: GemmSettings,
+    progress: Progress | None,
+) -> GemmRow:
+    packed = [
+        quantize_tensor(ArrayTensor(name, array), spec, seed=settings.seed, threads=settings.threads)
+        for name, array, spec in zip(("a", "b"), (x, w), pair, strict=True)
+    ]
+    reason, words = "", None
+    try:
+        words = RawPair.of(*packed).words(settings.model, threads=settings.threads)
+    except UsageError as error:
+        reason = str(error)
+    turned = same_rotation(*packed)
+    left, right = (_side(one, "rotated" if turned else "input") for one in packed)
+    sums = ProductErrors((x.shape[0], w.shape[0]), PARTS if words is not None else PARTS[:1])
+    chain = _Chain()
+    epilogue = Epilogue(_factor(left, right), out_dtype(settings.out))
+    other = w.T.astype(np.float64)
+    with np.errstate(all="ignore"):
+        for start in range(0, x.shape[0], _BAND):
+            rows = np.arange(start, min(start + _BAND, x.shape[0]))
+            exact = x[rows].astype(np.float64) @ other
+            raw = left.values[rows] @ right.values.T
+            decoded = raw * _rows(left.scale, rows) * right.scale.T
+            errors = {"operands": decoded - exact}
+            if words is not None:
+                chain.add(words[rows], raw, left.values[rows], right.values)
+                tail = epilogue.take(rows, np.arange(w.shape[0]))
+                wide = replace(tail, dtype=np.dtype(np.float32)).apply(words[rows])
+                out = tail.apply(words[rows]).astype(np.float64)
+                beyond = ~np.isfinite(out)
+                chain.overflows += int(np.count_nonzero(beyond))
+                errors |= {"accumulation": wide - decoded, "cast": np.where(beyond, 0.0, out - wide)}
+            sums.add(start, exact, errors)
+            if progress is not None:
+                progress(pair[0].short, exact.size)
+    return _row(
+        pair, sums, chain if words is not None else None, reason, turned and packed[0].signs is not None, settings
+    )
+
+
+class _Chain:
+    """Sums over the accumulators before the epilogue."""
+
+    def __init__(self) -> None:
+        self.exact = self.unproven = self.total = self.overflows = 0
+        self.square = self.energy = self.lost = self.size = 0.0
+
+    def add(self, words: NDArray[np.float32], sums: Floats, left: Floats, right: Floats) -> None:
+        """A band: float32 words and the float64 products of ``left`` and ``right``.
+
+        A float64 sum is exact where the products' magnitudes sum to less than 2^53 units; the sum is bounded by the norms.
+        """
+        error = words - sums
+        unit = np.ldexp(1.0, np.clip(np.add.outer(_unit(left), _unit(right)), -1000, 1000))
+        size = np.outer(np.linalg.norm(left, axis=1), np.linalg.norm(right, axis=1)) * (1 + 2.0**-30)
+        proven = size < 2.0**53 * unit
+        equal = error == 0
+        self.exact += int(np.count_nonzero(equal & proven))
+        self.unproven += int(np.count_nonzero(equal & ~proven))
+        self.total += words.size
+        self.square += float((error * error).sum())
+        self.energy += float((sums * sums).sum())
+        self.lost -= float((np.sign(sums) * error).sum())
+        self.size += float(np.abs(sums).sum())
+
+    def steps(self) -> GemmSteps:
+        """The record of a report."""
+        relative = _ratio(self.square, self.energy)
+        return GemmSteps(
+            self.exact,
+            self.total,
+            self.unproven,
+            None if relative is None else math.sqrt(relative),
+            _ratio(self.lost, self.size),
+        )
+
+
+def _unit(values: Floats) -> NDArray[np.int64]:
+    """The exponent of a power of two of which all values of a row are multiples."""
+    return np.asarray(low_bit(values).min(axis=1))
+
+
+def _side(packed: PackedTensor, domain: Any) -> _Side:
+    """Without the tensor scale where that is one number or a row's; other scales stay in the values."""
+    scale = packed.tensor_scale.astype(np.float64)
+    one = np.ones((1, 1))
+    if "residual" in packed.extra or scale.ndim > 1:
+        return _Side(packed, packed.dequantize("float64", domain=domain), one)
+    bare = replace(packed, tensor_scale=np.ones_like(packed.tensor_scale))
+    return _Side(packed, bare.dequantize("float64", domain=domain), scale.reshape(-1, 1))
+
+
+def _rows(scale: Floats, rows: Any) -> Floats:
+    return scale if scale.shape[0] == 1 else scale[rows]
+
+
+def _factor(left: _Side, right: _Side) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        return np.asarray(left.scale.astype(np.float32) * right.scale.astype(np.float32).T)
+
+
+def _row(
+    pair: tuple[Spec, Spec],
+    sums: ProductErrors,
+    chain: _Chain | None,
+    reason: str,
+    rotated: bool,
+    settings: GemmSettings,
+) -> GemmRow:
+    energy = sums.square("exact")
+    undefined = {} if energy > 0 else {"rel_mse": "the exact product is zero"}
+    whole = chain is None or not chain.overflows
+    parts = {name: _part(sums, name, energy) for name in sums.parts}
+    cast, total = parts.get("cast"), _part(sums, "total", energy)
+    if chain is not None and not whole:
+        undefined["cast"] = f"{chain.overflows:,} outputs overflow {settings.out}"
+        undefined["total"] = undefined["cast"]
+        cast = total = GemmPart(None, None, None, None, None)
+    steps = None if chain is None else chain.steps()
+    infos = [describe(spec) for spec in pair]
+    return GemmRow(
+        infos[0],
+        infos[1],
+        total,
+        parts["operands"],
+        parts.get("accumulation"),
+        cast,
+        {f"{left} · {right}": 2 * value / energy for (left, right), value in sums.inner.items()} if energy else {},
+        steps,
+        _profile(sums.rows, sums.parts),
+        _profile(sums.cols, sums.parts),
+        _heat(sums, energy),
+        "" if steps is None else _sentence(steps, parts, settings),
+        "rotated" if rotated else "input",
+        reason,
+        0 if chain is None else chain.overflows,
+        (),
+        undefined,
+    )
+
+
+def _part(sums: ProductErrors, name: str, energy: float) -> GemmPart:
+    relative = _ratio(sums.square(name), energy)
+    if relative is None:
+        return GemmPart(None, None, None, None, None)
+    largest, place = sums.worst[name]
+    rms = math.sqrt(energy / (sums.shape[0] * sums.shape[1]))
+    snr = -10 * math.log10(relative) if relative else None
+    return GemmPart(relative, math.sqrt(relative), snr, largest / rms, place)
+
+
+def _profile(by: dict[str, Floats], parts: Sequence[str]) -> GemmProfile:
+    def relative(name: str) -> tuple[float | None, ...]:
+        pairs = zip(by[name].tolist(), by["exact"].tolist(), strict=True)
+        ratios = (_ratio(square, energy) for square, energy in pairs)
+        return tuple(None if ratio is None else _short(math.sqrt(ratio)) for ratio in ratios)
+
+    return GemmProfile(**{name: relative(name) for name in ("total", *parts)})
+
+
+def _heat(sums: ProductErrors, energy: float) -> GemmHeat:
+    mean = energy / (sums.shape[0] * sums.shape[1])
+    bins = {
+        name: tuple(tuple(_short(value) for value in row) for row in (sums.bins(name) / mean).tolist())
+        for name in (sums.parts if mean > 0 else ())
+    }
+    edges = (tuple(map(int, found)) for found in (sums.row_edges, sums.col_edges))
+    return GemmHeat(*edges, **({"operands": ()} | bins))
+
+
+def _sentence(steps: GemmSteps, parts: dict[str, GemmPart], settings: GemmSettings) -> str:
+    """Where accumulation matters."""
+    lost = steps.total - steps.exact
+    if not lost:
+        return "every step was exact: the accumulation adds nothing (its part is the epilogue's rounding to float32)"
+    if lost == steps.unproven:
+        return f"no step is known to have lost a bit; of {lost:,} outputs it could not be proven"
+    words = f"{lost:,} of {steps.total:,} outputs are not their exact sum after accumulation"
+    if steps.shrink:
+        way = "smaller" if steps.shrink > 0 else "larger"
+        words += f", which makes them {way} by {abs(steps.shrink):.2g} of their size on average"
+    operands, accumulation = parts["operands"].rel_error, parts["accumulation"].rel_error
+    if operands and accumulation is not None:
+        ratio = accumulation / operands
+        verdict = "matters" if ratio >= _MATTERS else "hardly matters"
+        words += f": accumulation {verdict}, its error is {ratio:.2g} of the operands'"
+    return words
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole > 0 and math.isfinite(part) and math.isfinite(whole) else None
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")
