@@ -34,8 +34,10 @@ class Made:
 Kernel = Callable[["NDArray[Any]"], Made]
 
 
-def compare_all(effort: Effort, kernels: Mapping[str, Kernel], finite: bool = True) -> Outcome:
-    """Each spec's kernel over that spec's inputs. ``finite``: leave out inputs with NaN and Inf, which have no one answer."""
+def compare_all(
+    effort: Effort, kernels: Mapping[str, Kernel], fits: Callable[[NDArray[Any]], bool] | None = None
+) -> Outcome:
+    """Each spec's kernel over that spec's inputs that are finite and that ``fits`` takes."""
     from fp4sim.api import verify
     from fp4sim.grammar import parse
 
@@ -44,7 +46,7 @@ def compare_all(effort: Effort, kernels: Mapping[str, Kernel], finite: bool = Tr
     for text, kernel in kernels.items():
         spec = parse(text)
         for name, x in inputs(spec, effort):
-            if finite and not np.isfinite(np.asarray(x, np.float32)).all():
+            if not (np.isfinite(np.asarray(x, np.float32)).all() and (fits is None or fits(x))):
                 continue
             made = kernel(x)
             outputs = {"codes": made.codes, "block_scale": made.block_scale, "tensor_scale": made.tensor_scale}
@@ -77,7 +79,9 @@ def lines_of(result: VerifyResult) -> list[str]:
     found = []
     for case in result.cases:
         if not case.ok:
-            parts = ", ".join(f"{part} {count.wrong:,}/{count.total:,}" for part, count in case.counts.items() if count.wrong)
+            parts = ", ".join(
+                f"{part} {count.wrong:,}/{count.total:,}" for part, count in case.counts.items() if count.wrong
+            )
             found.append(f"{parts} differ")
             found += [f"CAUSE {finding.cause}: {finding.sentence}" for finding in case.findings]
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Optional, Protocol
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,6 +16,9 @@ class DeviceInfo:
     capability: tuple[int, int]
     facts: dict[str, str] = field(default_factory=dict)
     software: dict[str, str] = field(default_factory=dict)
+
+
+Scales = Optional[tuple["NDArray[Any]", "NDArray[Any]"]]
 
 
 class Device(Protocol):
@@ -33,6 +36,12 @@ class Device(Protocol):
         """Run a kernel of a source with at least so many threads, in blocks of 256, and wait for its end.
 
         Args are arrays of :meth:`put` or numpy scalars of the kernel's own types. Raises DeviceError.
+        """
+
+    def multiply_by_library(self, kind: str, a: NDArray[Any], b: NDArray[Any], scales: Scales = None) -> NDArray[Any]:
+        """Bits of A B^T, float32 (m, n), by cuBLASLt: ``kind`` nvf4, mxf4 (packed codes, linear scale bytes) or e4m3.
+
+        Raises SkipCheckError where the library has no kernel for it.
         """
 
     def torch(self, array: NDArray[Any]) -> Any:

@@ -70,7 +70,9 @@ def compare_cast(
     if found.first is not None:
         bits, code, wanted = found.first
         x = np.uint32(bits).view(np.float32)
-        diagnosis.append(f"{cast.name}: first at 0x{bits:08x} ({x:.9g}), code 0x{code:02x} where 0x{wanted:02x} is right")
+        diagnosis.append(
+            f"{cast.name}: first at 0x{bits:08x} ({x:.9g}), code 0x{code:02x} where 0x{wanted:02x} is right"
+        )
     if off.size:
         code = int(off[0])
         diagnosis.append(

@@ -48,9 +48,13 @@ class Operands:
     scale_b: NDArray[np.uint8]
 
     @classmethod
-    def of(cls, arrays: Mapping[str, NDArray[Any]], rows: Any = slice(None)) -> Operands:
+    def of(cls, arrays: Mapping[str, NDArray[Any]]) -> Operands:
         """The probes' arrays A, B, C, SA, SB."""
-        return cls(*(np.ascontiguousarray(arrays[name][rows]) for name in ("A", "B", "C", "SA", "SB")))
+        return cls(*(np.ascontiguousarray(arrays[name]) for name in ("A", "B", "C", "SA", "SB")))
+
+    def rows(self, rows: NDArray[Any]) -> Operands:
+        """Some of them, by the first axis."""
+        return Operands(*(np.ascontiguousarray(array[rows]) for array in vars(self).values()))
 
 
 def multiply_tiles(device: Device, kind: Kind, tiles: Operands) -> NDArray[np.uint32]:
@@ -144,7 +148,9 @@ def hex_words(words: NDArray[np.unsignedinteger]) -> str:
     return " ".join(f"{int(word):0{width}x}" for word in words.reshape(-1))
 
 
-def best_fits(words: NDArray[np.uint32], predictions: NDArray[np.uint32], models: Sequence[str]) -> tuple[list[str], int]:
+def best_fits(
+    words: NDArray[np.uint32], predictions: NDArray[np.uint32], models: Sequence[str]
+) -> tuple[list[str], int]:
     """The models that miss the fewest of ``words`` (n,), and how many; ``predictions``: (n, models)."""
     missed = (predictions != words[:, None]).sum(axis=0)
     least = int(missed.min())

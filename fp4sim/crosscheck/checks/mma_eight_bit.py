@@ -15,9 +15,7 @@ from fp4sim.report.verify_model import Count
 def run(device: Device, effort: Effort) -> Outcome:
     """The probes; raw words by probe."""
     probes = read_probes("mxf8f6f4_e2m1_k32")
-    operands = Operands(
-        pack(probes["A"]), pack(probes["B"]), probes["C"], probes["SA"][:, None], probes["SB"][:, None]
-    )
+    operands = Operands(pack(probes["A"]), pack(probes["B"]), probes["C"], probes["SA"][:, None], probes["SB"][:, None])
     found = multiply_pairs(device, MXF8F6F4, operands)
     words, models = found[:, 0], [str(name) for name in probes["models"]]
     counts = {
@@ -26,7 +24,11 @@ def run(device: Device, effort: Effort) -> Outcome:
     }
     fits, missed = best_fits(words, probes["pred"], models)
     named = " or ".join(fits)
-    answer = f"all probes as the model {named}" if not missed else f"nearest of {len(models)} models: {named}, misses {missed}"
+    answer = (
+        f"all probes as the model {named}"
+        if not missed
+        else f"nearest of {len(models)} models: {named}, misses {missed}"
+    )
     wrong = np.flatnonzero(words != probes["pred"][:, 0])
     lines = tuple(f"{probes['name'][i]}: {words[i]:08x}, the model gives {probes['pred'][i, 0]:08x}" for i in wrong)
     return Outcome(counts, answer, lines, {MXF8F6F4.name: hex_words(words)})

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from fp4sim.crosscheck.check import Check, Effort, Outcome
 from fp4sim.crosscheck.device import Device
@@ -36,8 +39,11 @@ def run(device: Device, effort: Effort) -> Outcome:
         wrong = found[:, 0] != probes["pred"][rows, 0]
         counts[kind.name] = Count(int(wrong.sum()), wrong.size)
         raw[kind.name] = hex_words(found[:, 0])
-        for name, word, wanted in zip(probes["name"][rows][wrong], found[wrong, 0], probes["pred"][rows, 0][wrong], strict=True):
-            diagnosis.append(f"{kind.name} {name}: {word:08x}, the model gives {wanted:08x}")
+        right = probes["pred"][rows, 0]
+        diagnosis += [
+            f"{kind.name} {probes['name'][rows][i]}: {found[i, 0]:08x}, the model gives {right[i]:08x}"
+            for i in np.flatnonzero(wrong)
+        ]
     fits, missed = best_fits(words, probes["pred"], models)
     if not missed:
         return Outcome(counts, f"all probes as the model {' or '.join(fits)}", tuple(diagnosis), raw)
@@ -45,10 +51,10 @@ def run(device: Device, effort: Effort) -> Outcome:
     return Outcome(counts, f"none of {len(models)} models gives all probes", lines, raw)
 
 
-def _operands(probes: dict[str, np.ndarray], rows: np.ndarray, kind: Kind) -> Operands:  # type: ignore[type-arg]
+def _operands(probes: dict[str, NDArray[Any]], rows: NDArray[np.bool_], kind: Kind) -> Operands:
+    """The rows of one kind, whose scales are the first of their four columns."""
     scales = kind.step // kind.block
-    cut = {name: array[:, :scales] if name in ("SA", "SB") else array for name, array in probes.items()}
-    return Operands.of(cut, rows)
+    return Operands.of(probes | {name: probes[name][:, :scales] for name in ("SA", "SB")}).rows(rows)
 
 
 CHECK = Check("mma-probes", "mma.sync m16n8k64 of E2M1: 57 probes, 50 models", run, (SOURCE,), (12, 0))

@@ -27,9 +27,7 @@ _NAMES = "abef"
 def convert(device: Device, x: NDArray[np.float32], rbits: NDArray[np.uint32]) -> NDArray[np.uint16]:
     """The instruction's words of (n, 4) floats in the order a, b, e, f."""
     d = device.put(np.zeros(rbits.size, np.uint16))
-    device.call(
-        SOURCE, "convert_rs_e2m1x4", rbits.size, device.put(x), device.put(rbits), d, np.uint64(rbits.size)
-    )
+    device.call(SOURCE, "convert_rs_e2m1x4", rbits.size, device.put(x), device.put(rbits), d, np.uint64(rbits.size))
     return device.get(d)
 
 

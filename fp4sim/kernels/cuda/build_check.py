@@ -34,10 +34,21 @@ class Build:
 
 def check_builds(targets: tuple[str, ...] = CI_TARGETS, compiler: str = "") -> list[Build]:
     """Compile and look, two at a time. ``compiler``: ``nvrtc``, ``nvcc``, or empty for whichever is there."""
-    chosen = compiler or ("nvcc" if shutil.which("nvcc") else "nvrtc")
+    chosen = compiler or _compiler()
     pairs = [(path.name, target) for path in sorted(source_folder().glob("*.cu")) for target in targets]
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         return list(pool.map(lambda pair: _check(*pair, chosen), pairs))
+
+
+def _compiler() -> str:
+    """What fp4sim itself compiles with, if it is there. Raises DeviceError where there is no compiler at all."""
+    try:
+        find_nvrtc(None)
+    except DeviceError:
+        if shutil.which("nvcc"):
+            return "nvcc"
+        raise
+    return "nvrtc"
 
 
 def machine_code(source: str, target: str, compiler: str) -> bytes:
@@ -68,7 +79,11 @@ def _check(source: str, target: str, compiler: str) -> Build:
 
 def main() -> int:
     """Print a line for each build; 1 if one has a problem."""
-    builds = check_builds(compiler=sys.argv[1] if len(sys.argv) > 1 else "")
+    try:
+        builds = check_builds(compiler=sys.argv[1] if len(sys.argv) > 1 else "")
+    except DeviceError as error:
+        print(error)
+        return int(error.exit_code)
     for build in builds:
         print(f"{build.source} {build.target} {build.problem or build.left_out or 'ok'}")
     bad = sum(bool(build.problem) for build in builds)

@@ -1,0 +1,37 @@
+"""torchao's NVFP4 quantizer on the GPU, eager."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fp4sim.crosscheck.against import Made
+from fp4sim.crosscheck.check import Check, Effort, Outcome
+from fp4sim.crosscheck.device import Device
+from fp4sim.crosscheck.third_party import as_bytes, compare_library
+
+
+def two_level(x: Any) -> Made:
+    """``nvfp4_quantize`` with the tensor scale that torchao makes of amax."""
+    import torch
+    from torchao.prototype.mx_formats import nvfp4_tensor as nvfp4
+
+    scale = nvfp4.per_tensor_amax_to_scale(torch.max(torch.abs(x)))
+    scales, packed = nvfp4.nvfp4_quantize(x, 16, scale)
+    return Made(as_bytes(packed), as_bytes(scales), layout="linear")
+
+
+def one_level(x: Any) -> Made:
+    """``nvfp4_quantize`` without a tensor scale."""
+    from torchao.prototype.mx_formats import nvfp4_tensor as nvfp4
+
+    scales, packed = nvfp4.nvfp4_quantize(x, 16)
+    return Made(as_bytes(packed), as_bytes(scales), layout="linear")
+
+
+def run(device: Device, effort: Effort) -> Outcome:
+    """With and without a tensor scale."""
+    kernels = {"nvfp4@torchao": two_level, "nvfp4@torchao:onelevel": one_level}
+    return compare_library(device, effort, kernels, ("bfloat16", "float32"))
+
+
+CHECK = Check("torchao", "torchao's NVFP4 quantizer against its dialect", run, package="torchao")
