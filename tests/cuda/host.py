@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fp4sim.kernels.cuda.sources import headers, source_folder
+from fp4sim.kernels.cuda.sources import source_folder
 
 HERE = Path(__file__).parent
 
@@ -24,7 +24,8 @@ def host_library(source: str) -> ctypes.CDLL:
     if compiler is None:
         pytest.skip("no C++ compiler: the CUDA headers cannot be run on the CPU")
     path = HERE / source
-    texts = "".join([path.read_text(), *headers().values()])
+    files = [*HERE.glob("*.h"), *HERE.glob("*.cpp"), *source_folder().glob("*.cu*")]
+    texts = "".join(file.read_text() for file in sorted(files))
     built = Path(tempfile.gettempdir()) / f"fp4sim-{path.stem}-{hashlib.sha256(texts.encode()).hexdigest()[:16]}.so"
     if not built.is_file():
         partial = built.with_suffix(f".{id(path)}.part")

@@ -48,7 +48,7 @@ def test_compiles_from_an_installed_wheel(tmp_path):
     script = (
         "from fp4sim.kernels.cuda.compile import compile_source\n"
         "from fp4sim.kernels.cuda.sources import source_folder\n"
-        "print(source_folder(), len(compile_source('quantize.cu', 'sm_90')[0]))"
+        "print(source_folder(), len(compile_source('panel.cu', 'sm_90')[0]))"
     )
     environment = {"PYTHONPATH": str(installed), "FP4SIM_CACHE_DIR": str(tmp_path / "cache"), "PATH": "/usr/bin:/bin"}
     ran = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
@@ -61,18 +61,18 @@ def test_compiles_from_an_installed_wheel(tmp_path):
 def test_cache_is_hit_and_keyed_by_everything(tmp_path, monkeypatch):
     need_nvrtc()
     monkeypatch.setenv("FP4SIM_CACHE_DIR", str(tmp_path))
-    first, path = compiling.compile_source("quantize.cu", "sm_90")
+    first, path = compiling.compile_source("panel.cu", "sm_90")
     assert path is not None
     assert path.read_bytes() == first
     path.write_bytes(b"from the cache")
-    assert compiling.compile_source("quantize.cu", "sm_90") == (b"from the cache", path)
+    assert compiling.compile_source("panel.cu", "sm_90") == (b"from the cache", path)
     others = [
-        compiling.compile_source("quantize.cu", "sm_80"),
-        compiling.compile_source("quantize.cu", "sm_90", ["A=1"]),
+        compiling.compile_source("panel.cu", "sm_80"),
+        compiling.compile_source("panel.cu", "sm_90", ["A=1"]),
     ]
     changed = {**sources.headers(), "codec.cuh": sources.headers()["codec.cuh"] + "\n"}
     monkeypatch.setattr(compiling, "headers", lambda: changed)
-    others.append(compiling.compile_source("quantize.cu", "sm_90"))
+    others.append(compiling.compile_source("panel.cu", "sm_90"))
     assert len({path, *(where for _, where in others)}) == 4
     assert not list(tmp_path.rglob("*.part"))
 
@@ -81,9 +81,9 @@ def test_unwritable_cache_means_uncached(tmp_path, monkeypatch):
     need_nvrtc()
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("FP4SIM_CACHE_DIR", str(tmp_path / "file"))
-    cubin, path = compiling.compile_source("quantize.cu", "sm_90")
+    cubin, path = compiling.compile_source("panel.cu", "sm_90")
     assert path is None
-    assert compiling.uncached_file("quantize.cu", cubin).read_bytes() == cubin
+    assert compiling.uncached_file("panel.cu", cubin).read_bytes() == cubin
 
 
 def test_compile_errors_take_one_line(monkeypatch):

@@ -24,7 +24,7 @@ def compile_source(
     """Machine code of a source and its file in the cache (None where the cache cannot be written).
 
     Args:
-        name: a file of the source folder, e.g. ``quantize.cu``.
+        name: a file of the source folder, e.g. ``panel.cu``.
         arch: the target, e.g. ``sm_90`` or ``sm_100a``.
         defines: macros, e.g. ``("WIDTH=16",)``.
         driver_major: CUDA major version of the driver that is to load the code; None where none is.

@@ -21,7 +21,7 @@ def source_folder() -> Path:
 
 
 def read_source(name: str) -> str:
-    """A source file's text, e.g. ``quantize.cu``. Raises DeviceError if there is none of that name."""
+    """A source file's text, e.g. ``panel.cu``. Raises DeviceError if there is none of that name."""
     try:
         return (source_folder() / name).read_text(encoding="utf-8")
     except OSError:

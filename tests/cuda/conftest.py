@@ -1,0 +1,17 @@
+"""The host as a device, for tests without a GPU."""
+
+from __future__ import annotations
+
+import pytest
+
+from fp4sim.kernels.cuda import load
+from tests.cuda.fake_cupy import FakeCupy, fake_kernel
+
+
+@pytest.fixture
+def host_device(monkeypatch):
+    """CuPy and its kernels replaced by tests/cuda/fake_cupy.py."""
+    fake = FakeCupy()
+    monkeypatch.setattr(load, "get_cupy", lambda: fake)
+    monkeypatch.setattr(load, "kernel", fake_kernel)
+    return fake

@@ -1,0 +1,2 @@
+#include "emulate.h"
+#include "panel.cu"
