@@ -49,8 +49,15 @@ def compare_all(
             if not (np.isfinite(np.asarray(x, np.float32)).all() and (fits is None or fits(x))):
                 continue
             made = kernel(x)
-            outputs = {"codes": made.codes, "block_scale": made.block_scale, "tensor_scale": made.tensor_scale}
-            result = verify(x, spec, **outputs, divisor=made.divisor, scale_layout=made.layout)
+            result = verify(
+                x,
+                spec,
+                codes=made.codes,
+                block_scale=made.block_scale,
+                tensor_scale=made.tensor_scale,
+                divisor=made.divisor,
+                scale_layout=made.layout,
+            )
             for part, count in result.totals.items():
                 label = f"{text} {part}"
                 counts[label] = counts.get(label, Count(0, 0)) + count

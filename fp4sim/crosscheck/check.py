@@ -28,7 +28,7 @@ QUICK = Effort("quick", 1 << 22, 1025, 1 << 18)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a check found; it passed if nothing that was counted is wrong. See :class:`~fp4sim.report.evidence_model.CheckResult`."""
+    """What a check found; it passed if nothing that was counted is wrong. Fields as in CheckResult."""
 
     counts: dict[str, Count]
     answer: str = ""

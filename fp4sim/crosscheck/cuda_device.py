@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import platform
 from functools import lru_cache
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fp4sim.crosscheck import cublaslt
 from fp4sim.crosscheck.check import SkipCheckError
-from fp4sim.crosscheck.device import DeviceInfo, Scales
+from fp4sim.crosscheck.device import DeviceInfo
 from fp4sim.kernels.cuda.compile import OPTIONS, uncached_file
 from fp4sim.kernels.cuda.headers import include_options, needs_toolkit
 from fp4sim.kernels.cuda.load import device_errors, driver_major, get_cupy, launch
@@ -22,6 +22,8 @@ from fp4sim.layouts import swizzle
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from fp4sim.kernels.interface import Kernels
 
 PACKAGES = ("torch", "transformer_engine", "flashinfer-python", "torchao", "vllm", "ml_dtypes", "numba")
 
@@ -43,13 +45,21 @@ class CudaDevice:
         with device_errors():
             return np.asarray(self._cupy.asnumpy(array))
 
+    def own_kernels(self) -> Kernels:
+        """fp4sim's own backend."""
+        from fp4sim.kernels.cuda.kernels import CudaKernels
+
+        return CudaKernels
+
     def call(self, source: str, kernel: str, threads: int, *args: Any) -> None:
         """Run a kernel and wait for its end. Raises DeviceError."""
         with device_errors():
             launch(_module(source, self.info.capability).get_function(kernel), threads, args)
             self._cupy.cuda.get_current_stream().synchronize()
 
-    def multiply_by_library(self, kind: str, a: NDArray[Any], b: NDArray[Any], scales: Scales = None) -> NDArray[Any]:
+    def multiply_by_library(
+        self, kind: str, a: NDArray[Any], b: NDArray[Any], scales: tuple[NDArray[Any], NDArray[Any]] | None = None
+    ) -> NDArray[Any]:
         """Bits of A B^T, float32 (m, n), by cuBLASLt. Raises SkipCheckError, DeviceError."""
         operand = {"nvf4": cublaslt.NVF4, "mxf4": cublaslt.MXF4, "e4m3": cublaslt.E4M3}[kind]
         (m, n), k = (a.shape[0], b.shape[0]), a.shape[1] * operand.per_byte
@@ -59,9 +69,11 @@ class CudaDevice:
             d = self._cupy.zeros((n, m), np.uint32)
             workspace = self._cupy.empty(cublaslt.workspace_bytes(), np.uint8)
             stream = self._cupy.cuda.get_current_stream()
-            addresses = [int(array.data.ptr) for array in (*given, d, workspace, *swizzled)]
+            first, second, out, scratch = (int(array.data.ptr) for array in (*given, d, workspace))
+            scale_a, scale_b = (int(array.data.ptr) for array in swizzled) if swizzled else (0, 0)
+            product = cublaslt.Product(operand, m, n, k, first, second, out, scratch, scale_a, scale_b, int(stream.ptr))
             try:
-                cublaslt.multiply(cublaslt.Product(operand, m, n, k, *addresses, stream=int(stream.ptr)))
+                cublaslt.multiply(product)
             except cublaslt.NoAlgorithmError as error:
                 raise SkipCheckError(f"{error} (cuBLASLt {cublaslt.version()})") from None
             stream.synchronize()
@@ -121,7 +133,7 @@ def _version(number: int) -> str:
 def _driver() -> str:
     """The driver's own version, which only NVML tells, by whichever way there is."""
     try:
-        import pynvml
+        pynvml = import_module("pynvml")
     except ImportError:
         return _driver_of_smi()
     try:

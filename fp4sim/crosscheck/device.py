@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Optional, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from fp4sim.kernels.interface import Kernels
 
 
 @dataclass(frozen=True)
@@ -16,9 +18,6 @@ class DeviceInfo:
     capability: tuple[int, int]
     facts: dict[str, str] = field(default_factory=dict)
     software: dict[str, str] = field(default_factory=dict)
-
-
-Scales = Optional[tuple["NDArray[Any]", "NDArray[Any]"]]
 
 
 class Device(Protocol):
@@ -32,13 +31,18 @@ class Device(Protocol):
     def get(self, array: Any) -> NDArray[Any]:
         """A copy as numpy."""
 
+    def own_kernels(self) -> Kernels:
+        """fp4sim's own backend for this device; it takes arrays of :meth:`put`."""
+
     def call(self, source: str, kernel: str, threads: int, *args: Any) -> None:
         """Run a kernel of a source with at least so many threads, in blocks of 256, and wait for its end.
 
         Args are arrays of :meth:`put` or numpy scalars of the kernel's own types. Raises DeviceError.
         """
 
-    def multiply_by_library(self, kind: str, a: NDArray[Any], b: NDArray[Any], scales: Scales = None) -> NDArray[Any]:
+    def multiply_by_library(
+        self, kind: str, a: NDArray[Any], b: NDArray[Any], scales: tuple[NDArray[Any], NDArray[Any]] | None = None
+    ) -> NDArray[Any]:
         """Bits of A B^T, float32 (m, n), by cuBLASLt: ``kind`` nvf4, mxf4 (packed codes, linear scale bytes) or e4m3.
 
         Raises SkipCheckError where the library has no kernel for it.

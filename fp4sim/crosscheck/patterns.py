@@ -57,10 +57,8 @@ def compare_cast(
     comes out against the reference on the CPU, so that a fault that both share on the device shows too.
     """
     found = tally(device, source, kernel, effort)
-    if effort.patterns == 1 << 32:
-        expected = cast.histogram()
-    else:
-        expected = np.bincount(cast.codes(patterns(effort)), minlength=256)
+    whole = effort.patterns == 1 << 32
+    expected = cast.histogram() if whole else np.bincount(cast.codes(patterns(effort)), minlength=256)
     off = np.flatnonzero(found.histogram != expected)
     counts = {
         cast.name: Count(found.differing, effort.patterns),

@@ -154,4 +154,4 @@ def best_fits(
     """The models that miss the fewest of ``words`` (n,), and how many; ``predictions``: (n, models)."""
     missed = (predictions != words[:, None]).sum(axis=0)
     least = int(missed.min())
-    return [str(models[i]) for i in np.flatnonzero(missed == least)], least
+    return [models[i] for i in np.flatnonzero(missed == least).tolist()], least

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fp4sim.crosscheck.check import Check
 
+FIT = "mma-fit"
+
 MODULES = (
     "nvidia_casts",
     "reciprocal",
+    "own_primitives",
     "blackwell_casts",
     "stochastic_cast",
     "blackwell_quantize",

@@ -14,7 +14,7 @@ from fp4sim.errors import Fp4simError, NothingComparedError, UsageError
 from fp4sim.io.files import shown
 from fp4sim.kernels.cuda.sources import source_folder
 from fp4sim.kernels.cuda.targets import refusal, target_for
-from fp4sim.report.evidence_model import CheckResult, Evidence
+from fp4sim.report.evidence_model import CheckResult, Evidence, Status
 
 if TYPE_CHECKING:
     from fp4sim.crosscheck.device import Device
@@ -74,7 +74,7 @@ def run_check(device: Device, check: Check, effort: Effort) -> CheckResult:
         kind = "" if isinstance(error, Fp4simError) else f"{type(error).__name__}: "
         seconds = round(time.perf_counter() - start, 3)
         return CheckResult(check.name, check.title, "error", reason=kind + _line(error), seconds=seconds)
-    status = "fail" if any(count.wrong for count in found.counts.values()) else "pass"
+    status: Status = "fail" if any(count.wrong for count in found.counts.values()) else "pass"
     seconds = round(time.perf_counter() - start, 3)
     return CheckResult(
         check.name,

@@ -10,7 +10,7 @@ from fp4sim.crosscheck.against import Made, compare_all
 from fp4sim.crosscheck.check import SkipCheckError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -23,7 +23,7 @@ REACH = 2688.0  # 448 * 6: what libraries divide by amax, in float32
 def compare_library(
     device: Device,
     effort: Effort,
-    kernels: dict[str, Callable[[Any], Made]],
+    kernels: Mapping[str, Callable[[Any], Made]],
     dtypes: Sequence[str] = ("bfloat16", "float16"),
     rows: int = 1,
 ) -> Outcome:

@@ -77,11 +77,16 @@ def evidence_of(data: dict[str, Any], where: str) -> Evidence:
         raise UnreadableError(f"{where}: not an evidence file of schema {EVIDENCE_SCHEMA}")
     try:
         checks = tuple(_check(entry) for entry in data["checks"])
-        named = {key: _texts(data[key]) for key in ("device", "software", "sources")}
-        settings = {str(key): value for key, value in data["settings"].items()}
-        bits_version = int(data["bits_version"])
-        return Evidence(str(data["date"]), **named, settings=settings, checks=checks, version=str(data["version"]),
-                        bits_version=bits_version)  # fmt: skip
+        return Evidence(
+            str(data["date"]),
+            _texts(data["device"]),
+            _texts(data["software"]),
+            _texts(data["sources"]),
+            {str(key): value for key, value in data["settings"].items()},
+            checks,
+            str(data["version"]),
+            int(data["bits_version"]),
+        )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableError(f"{where}: damaged evidence, {type(error).__name__} at {error}") from None
 

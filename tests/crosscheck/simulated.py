@@ -11,10 +11,13 @@ import numpy as np
 from fp4sim.api import quantize
 from fp4sim.crosscheck.casts import CASTS, Cast
 from fp4sim.crosscheck.check import Effort
-from fp4sim.crosscheck.device import DeviceInfo
 from fp4sim.crosscheck.checks.stochastic_cast import predicted
-from fp4sim.floats import E2M1
+from fp4sim.crosscheck.device import DeviceInfo
+from fp4sim.floats import E2M1, E4M3
 from fp4sim.kernels.reference.blocks import pack
+from fp4sim.kernels.reference.encode import decode
+from fp4sim.kernels.reference.kernels import ReferenceKernels
+from fp4sim.mma import block_scaled_mma
 from fp4sim.rcp import approximate_reciprocal, hopper_table
 from tests.crosscheck import warp
 
@@ -31,6 +34,8 @@ class SimulatedDevice:
         self.info = DeviceInfo(capability, facts, {"numpy": np.__version__})
         self.kernels = dict(kernels)
         self.launched: list[str] = []
+        self.library: Any = "blackwell"
+        self.backend: Any = ReferenceKernels
 
     def put(self, array: np.ndarray) -> np.ndarray:
         return np.array(array, order="C")
@@ -42,6 +47,19 @@ class SimulatedDevice:
         assert threads > 0
         self.launched.append(f"{source}:{kernel}")
         self.kernels[kernel](*args)
+
+    def own_kernels(self) -> Any:
+        return self.backend
+
+    def multiply_by_library(self, kind: str, a: np.ndarray, b: np.ndarray, scales: Any = None) -> np.ndarray:
+        """cuBLASLt, as a chain of the steps of ``library``."""
+        if kind == "e4m3":
+            values = decode(a, E4M3), decode(b, E4M3)
+            return (values[0] @ values[1].T).astype(np.float32).view(np.uint32)
+        zero = np.zeros((a.shape[0], b.shape[0]), np.float32)
+        how = {"nvf4": ("ue4m3", 16), "mxf4": ("ue8m0", 32)}[kind]
+        given = {"scale_format": how[0], "block": how[1], "model": self.library}
+        return block_scaled_mma(a, b, zero, *scales, **given).view(np.uint32)
 
     def torch(self, array: np.ndarray) -> Any:
         raise RuntimeError("a simulated GPU has no torch")

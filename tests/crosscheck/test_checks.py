@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,17 +12,19 @@ from fp4sim.crosscheck.check import Check
 from fp4sim.crosscheck.registry import all_checks
 from fp4sim.crosscheck.run import run_check, run_checks, why_not
 from fp4sim.errors import DeviceError, NothingComparedError
+from fp4sim.kernels.reference.kernels import ReferenceKernels
+from fp4sim.mma.instances import BLACKWELL as BLACKWELL_MODEL
 from fp4sim.rcp import hopper_table
 from fp4sim.report.evidence_model import CheckResult
 from fp4sim.rounding import CastPolicy, Rounding
 from tests.crosscheck import simulated as sim
 
-OURS = {check.name: check for check in all_checks() if check.sources}
-BLACKWELL = {"cvt-rs": (10, 0)}  # all else runs on 12.0
+OURS = {check.name: check for check in all_checks() if not check.package}
+OTHERS = {"cvt-rs": (10, 0)}  # all else runs on 12.0
 
 
 def result(name: str, planted: dict[str, Any] | None = None) -> CheckResult:
-    device = sim.SimulatedDevice(BLACKWELL.get(name, (12, 0)), sim.right() | (planted or {}))
+    device = sim.SimulatedDevice(OTHERS.get(name, (12, 0)), sim.right() | (planted or {}))
     return run_check(device, OURS[name], sim.TINY)
 
 
@@ -148,6 +151,30 @@ def test_another_dialect_of_a_quantization_kernel_is_explained() -> None:
     assert found.status == "fail"
     assert any("CAUSE" in line for line in found.diagnosis)
     assert found.counts["mxfp4@rceil codes"].wrong == 0
+
+
+def test_another_step_of_the_library_is_named_and_another_arithmetic_fails() -> None:
+    device = sim.SimulatedDevice((10, 3), {})
+    device.library = replace(BLACKWELL_MODEL, step=96)
+    found = run_check(device, OURS["cublaslt-fp4"], sim.TINY)
+    assert (found.status, found.answer) == ("pass", "nvf4 is a chain of steps of 96; mxf4 is a chain of steps of 96")
+    device.library = "ue5m3-report"
+    assert run_check(device, OURS["cublaslt-fp4"], sim.TINY).status == "fail"
+
+
+def test_a_wrong_primitive_of_the_own_backend_is_found() -> None:
+    class Truncating(ReferenceKernels):
+        @staticmethod
+        def encode(x: Any, factor: Any, tile: Any, cast: Any, *random: Any) -> Any:
+            wrong = replace(cast, rounding=Rounding.RZ) if cast.rounding is Rounding.RN else cast
+            return ReferenceKernels.encode(x, factor, tile, wrong, *random)
+
+    device = sim.SimulatedDevice((9, 0), {})
+    device.backend = Truncating
+    found = run_check(device, OURS["own-primitives"], sim.TINY)
+    assert found.status == "fail"
+    assert found.counts["encode e2m1"].wrong > 0
+    assert found.counts["block amax"].wrong == 0
 
 
 @pytest.mark.parametrize("name", [name for name in OURS if name.startswith(("blackwell", "mma", "cvt"))])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from fp4sim.crosscheck.against import Made
@@ -12,9 +13,7 @@ from fp4sim.crosscheck.third_party import as_bytes, compare_library, global_scal
 
 def nvfp4(x: Any) -> Made:
     """``fp4_quantize`` with UE4M3 scales a 16, laid out 128x4."""
-    from flashinfer import fp4_quantize
-
-    packed, scales = fp4_quantize(x, global_scale(x).reshape(1), 16, False, True)
+    packed, scales = import_module("flashinfer").fp4_quantize(x, global_scale(x).reshape(1), 16, False, True)
     return Made(as_bytes(packed), as_bytes(scales).reshape(-1), layout="128x4")
 
 

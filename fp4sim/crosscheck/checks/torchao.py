@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from fp4sim.crosscheck.against import Made
@@ -9,22 +10,20 @@ from fp4sim.crosscheck.check import Check, Effort, Outcome
 from fp4sim.crosscheck.device import Device
 from fp4sim.crosscheck.third_party import as_bytes, compare_library
 
+_MODULE = "torchao.prototype.mx_formats.nvfp4_tensor"
+
 
 def two_level(x: Any) -> Made:
     """``nvfp4_quantize`` with the tensor scale that torchao makes of amax."""
-    import torch
-    from torchao.prototype.mx_formats import nvfp4_tensor as nvfp4
-
-    scale = nvfp4.per_tensor_amax_to_scale(torch.max(torch.abs(x)))
+    nvfp4 = import_module(_MODULE)
+    scale = nvfp4.per_tensor_amax_to_scale(x.abs().max())
     scales, packed = nvfp4.nvfp4_quantize(x, 16, scale)
     return Made(as_bytes(packed), as_bytes(scales), layout="linear")
 
 
 def one_level(x: Any) -> Made:
     """``nvfp4_quantize`` without a tensor scale."""
-    from torchao.prototype.mx_formats import nvfp4_tensor as nvfp4
-
-    scales, packed = nvfp4.nvfp4_quantize(x, 16)
+    scales, packed = import_module(_MODULE).nvfp4_quantize(x, 16)
     return Made(as_bytes(packed), as_bytes(scales), layout="linear")
 
 

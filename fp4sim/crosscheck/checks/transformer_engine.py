@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from fp4sim.crosscheck.against import Made
@@ -12,11 +13,9 @@ from fp4sim.crosscheck.third_party import as_bytes, compare_library
 
 def quantize(x: Any, *, tiles: bool) -> Made:
     """``NVFP4Quantizer`` without rotation; scales come padded, row-major, a tile's in each of its rows."""
-    import transformer_engine_torch as tex
-    from transformer_engine.pytorch.tensor.nvfp4_tensor import NVFP4Quantizer
-
-    quantizer = NVFP4Quantizer(
-        fp4_dtype=tex.DType.kFloat4E2M1,
+    nvfp4 = import_module("transformer_engine.pytorch.tensor.nvfp4_tensor")
+    quantizer = nvfp4.NVFP4Quantizer(
+        fp4_dtype=import_module("transformer_engine_torch").DType.kFloat4E2M1,
         rowwise=True,
         columnwise=False,
         with_amax_reduction=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from fp4sim.crosscheck.against import Made
@@ -12,9 +13,7 @@ from fp4sim.crosscheck.third_party import as_bytes, compare_library, global_scal
 
 def nvfp4(x: Any) -> Made:
     """``scaled_fp4_quant``, scales laid out 128x4."""
-    from vllm import _custom_ops
-
-    packed, scales = _custom_ops.scaled_fp4_quant(x, global_scale(x))
+    packed, scales = import_module("vllm._custom_ops").scaled_fp4_quant(x, global_scale(x))
     return Made(as_bytes(packed), as_bytes(scales).reshape(-1), layout="128x4")
 
 

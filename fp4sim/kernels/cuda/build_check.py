@@ -37,7 +37,7 @@ def check_builds(targets: tuple[str, ...] = CI_TARGETS, compiler: str = "") -> l
     chosen = compiler or _compiler()
     pairs = [(path.name, target) for path in sorted(source_folder().glob("*.cu")) for target in targets]
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        return list(pool.map(lambda pair: _check(*pair, chosen), pairs))
+        return list(pool.map(lambda pair: _check(pair[0], pair[1], chosen), pairs))
 
 
 def _compiler() -> str:
