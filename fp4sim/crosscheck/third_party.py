@@ -26,10 +26,12 @@ def compare_library(
     kernels: Mapping[str, Callable[[Any], Made]],
     dtypes: Sequence[str] = ("bfloat16", "float16"),
     rows: int = 1,
+    least: float = 0.0,
 ) -> Outcome:
     """Each spec's kernel, which takes a torch tensor on the device, over the inputs of the dtypes that it takes.
 
-    ``rows``: inputs are cut to whole multiples. A library that cannot be called as here is skipped with what it says.
+    Inputs whose rows are no whole multiple of ``rows`` are left out, and those whose amax is not above ``least``. A library
+    that cannot be called as here is skipped with what it says.
     """
 
     def on_device(kernel: Callable[[Any], Made]) -> Callable[[NDArray[Any]], Made]:
@@ -43,7 +45,8 @@ def compare_library(
         return run
 
     def fits(x: NDArray[Any]) -> bool:
-        return x.dtype.name in dtypes and x.shape[0] % rows == 0 and bool(np.asarray(x, np.float32).any())
+        amax = float(np.abs(np.asarray(x, np.float32)).max(initial=0))
+        return x.dtype.name in dtypes and x.shape[0] % rows == 0 and amax > least
 
     return compare_all(effort, {spec: on_device(kernel) for spec, kernel in kernels.items()}, fits)
 
