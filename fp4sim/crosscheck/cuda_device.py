@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from functools import lru_cache
 from importlib import import_module, metadata
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +40,12 @@ class CudaDevice:
         """A copy on the device."""
         with device_errors():
             return self._cupy.asarray(np.ascontiguousarray(array))
+
+    def tensor(self, array: NDArray[Any]) -> Any:
+        """What fp4sim's public functions take on the device; bfloat16, which CuPy lacks, by torch, else None."""
+        if array.dtype.name != "bfloat16":
+            return self.put(array)
+        return self.torch(array) if find_spec("torch") else None
 
     def get(self, array: Any) -> NDArray[Any]:
         """A copy as numpy."""

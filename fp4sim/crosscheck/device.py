@@ -26,7 +26,10 @@ class Device(Protocol):
     info: DeviceInfo
 
     def put(self, array: NDArray[Any]) -> Any:
-        """A copy on the device, C-contiguous; what fp4sim's public functions take there."""
+        """A copy on the device, C-contiguous, as kernels take it."""
+
+    def tensor(self, array: NDArray[Any]) -> Any:
+        """The array as fp4sim's public functions take it on the device; None where its dtype cannot be had there."""
 
     def get(self, array: Any) -> NDArray[Any]:
         """A copy as numpy."""

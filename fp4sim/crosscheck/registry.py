@@ -14,6 +14,7 @@ MODULES = (
     "nvidia_casts",
     "reciprocal",
     "own_primitives",
+    "own_quantize",
     "blackwell_casts",
     "stochastic_cast",
     "blackwell_quantize",

@@ -35,10 +35,14 @@ class SimulatedDevice:
         self.kernels = dict(kernels)
         self.launched: list[str] = []
         self.library: Any = "blackwell"
+        self.gain = 1.0  # what the own quantization kernels multiply their input by
         self.backend: Any = ReferenceKernels
 
     def put(self, array: np.ndarray) -> np.ndarray:
         return np.array(array, order="C")
+
+    def tensor(self, array: np.ndarray) -> np.ndarray:
+        return array if self.gain == 1 else (np.asarray(array, np.float32) * np.float32(self.gain)).astype(array.dtype)
 
     def get(self, array: np.ndarray) -> np.ndarray:
         return array.copy()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fp4sim.crosscheck.check import Check
+from fp4sim.crosscheck.checks import own_quantize
 from fp4sim.crosscheck.registry import all_checks
 from fp4sim.crosscheck.run import run_check, run_checks, why_not
 from fp4sim.errors import DeviceError, NothingComparedError
@@ -175,6 +176,16 @@ def test_a_wrong_primitive_of_the_own_backend_is_found() -> None:
     assert found.status == "fail"
     assert found.counts["encode e2m1"].wrong > 0
     assert found.counts["block amax"].wrong == 0
+
+
+def test_a_wrong_quantization_on_the_device_is_found_and_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_quantize, "SPECS", ("nvfp4", "mxfp4"))
+    device = sim.SimulatedDevice((9, 0), {})
+    device.gain = 0.75
+    found = run_check(device, OURS["own-quantize"], sim.TINY)
+    assert found.status == "fail"
+    assert found.counts["mxfp4 packed"].wrong > 0
+    assert any("CAUSE" in line for line in found.diagnosis)
 
 
 @pytest.mark.parametrize("name", [name for name in OURS if name.startswith(("blackwell", "mma", "cvt"))])
