@@ -28,6 +28,7 @@ MODULES = (
     "flashinfer",
     "vllm",
     "torchao",
+    "mma_fit",
 )
 
 

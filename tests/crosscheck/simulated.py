@@ -17,7 +17,7 @@ from fp4sim.floats import E2M1, E4M3
 from fp4sim.kernels.reference.blocks import pack
 from fp4sim.kernels.reference.encode import decode
 from fp4sim.kernels.reference.kernels import ReferenceKernels
-from fp4sim.mma import block_scaled_mma
+from fp4sim.mma import MmaModel, block_scaled_mma, dense_mma
 from fp4sim.rcp import approximate_reciprocal, hopper_table
 from tests.crosscheck import warp
 
@@ -206,3 +206,32 @@ def right() -> dict[str, Kernel]:
 def planted_cast(name: str, **changes: Any) -> tuple[Cast, ...]:
     """The casts with one changed."""
     return tuple(replace(cast, **changes) if cast.name == name else cast for cast in CASTS)
+
+
+def dense(model: MmaModel, kept: int = 23) -> dict[str, Kernel]:
+    """What cuda/dense_mma.cu does, by a model whose results keep so many mantissa bits."""
+
+    def run_as(kind: str, bits: int) -> Kernel:
+        dtype = {32: np.uint32, 16: np.uint16}[bits]
+
+        def run(a: Any, b: Any, c: Any, d: Any, tiles: int) -> None:
+            for tile in range(int(tiles)):
+                left, right = np.zeros((16, 8), np.uint32), np.zeros((8, 8), np.uint32)
+                words = np.zeros((16, 8), np.uint32)
+                for lane in range(32):  # PTX: m16n8k16 and m16n8k8, in 32-bit registers
+                    group, thread = lane >> 2, lane % 4
+                    for i in range(4):
+                        left[group + 8 * (i % 2), thread + 4 * (i // 2)] = a[tile, lane, i]
+                        words[group + 8 * (i // 2), 2 * thread + i % 2] = c[tile, lane, i]
+                    for i in range(2):
+                        right[group, thread + 4 * i] = b[tile, lane, i]
+                found = dense_mma(left.view(dtype), right.view(dtype), words, kind=kind, model=model, step=model.step)
+                mask = np.uint32(0xFFFFFFFF << (23 - kept) & 0xFFFFFFFF)
+                kept_words = found.view(np.uint32) & mask
+                for lane in range(32):
+                    for i in range(4):
+                        d[tile, lane, i] = kept_words[(lane >> 2) + 8 * (i // 2), 2 * (lane % 4) + i % 2]
+
+        return run
+
+    return {"dense_fp16": run_as("fp16", 16), "dense_bf16": run_as("bf16", 16), "dense_tf32": run_as("tf32", 32)}
