@@ -1,8 +1,8 @@
 """Quantization on a GPU against a device copy of the same bytes: ``python benchmarks/cuda_quantize.py``.
 
-Each row is the median of kernel times by events, on data rotated among buffers that together exceed the L2 cache. ``of copy`` is
-the bytes that a kernel must move, over its time, over the rate of a device-to-device copy in the same run. Peers in the same
-process: the same NVFP4 arithmetic as torch operations, eager and compiled, and torchao where it is installed.
+Each row is the median of kernel times by events, on data rotated among buffers that together exceed the L2 cache. "of
+copy" is the bytes that a kernel must move, over its time, over the rate of a device-to-device copy in the same run. Peers in
+the same process: the same NVFP4 arithmetic as torch operations, eager and compiled, and torchao where it is installed.
 """
 
 from __future__ import annotations
@@ -63,6 +63,16 @@ def median_seconds(cupy: Any, run: Callable[[int], None], repeats: int) -> float
         stop.synchronize()
         times.append(cupy.cuda.get_elapsed_time(start, stop) * 1e-3)
     return float(np.median(times))
+
+
+def copy_rate(cupy: Any, data: list[Any], repeats: int) -> float:
+    """Bytes a second, read and written, of a device-to-device copy."""
+    target = cupy.empty_like(data[0])
+
+    def run(i: int) -> None:
+        target.data.copy_from_device_async(data[i % len(data)].data, target.nbytes)
+
+    return 2 * target.nbytes / median_seconds(cupy, run, repeats)
 
 
 def fused_row(cupy: Any, name: str, fake: bool, wanted: float | None, data: list[Any], repeats: int) -> Row:
@@ -150,11 +160,7 @@ def main() -> None:
         wide = cupy.random.default_rng(seed).standard_normal((args.elements // columns, columns), np.float32)
         data.append((wide.view(np.uint32) >> np.uint32(16)).astype(np.uint16))
         del wide
-    source, target = data[0], cupy.empty_like(data[0])
-    seconds = median_seconds(
-        cupy, lambda i: target.data.copy_from_device_async(data[i % 2].data, source.nbytes), args.repeats
-    )
-    copy = 2 * source.nbytes / seconds
+    copy = copy_rate(cupy, data, args.repeats)
     print(f"device copy: {copy / 1e12:.3f} TB/s read and written\n")
     rows = []
     for spec, fake, wanted in ROWS:
@@ -162,7 +168,6 @@ def main() -> None:
             rows.append(fused_row(cupy, spec, fake, wanted, data, args.repeats))
         except Exception as error:
             print(f"{spec}: {type(error).__name__} {str(error).splitlines()[0][:90]}")
-    del target
     if not args.no_peers:
         rows += peers(cupy, data[0], max(3, args.repeats // 5))
     ours = rows[0].seconds
