@@ -9,6 +9,7 @@ import typer
 from fp4sim.cli.bias import bias
 from fp4sim.cli.compare import compare
 from fp4sim.cli.convert import convert
+from fp4sim.cli.crosscheck import crosscheck
 from fp4sim.cli.dequantize import dequantize
 from fp4sim.cli.dialects import dialects
 from fp4sim.cli.diff import diff
@@ -91,6 +92,7 @@ for _command in (
     estimators,
     sources,
     mutations,
+    crosscheck,
 ):
     app.command()(_command)
 app.add_typer(golden)
