@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fp4sim.report.figures import GUIDE, figure_style, new_figure
+from fp4sim.report.figures.style import GUIDE, figure_style, new_figure
 from fp4sim.report.gemm_model import PARTS
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fp4sim.report.gemm_model import GemmErrors, GemmRow
 
 MOST_ROWS = 4
-_CAPTION = (
+CAPTION = (
     "Mean squared error of a bin of outputs over the mean square of the exact product, in dB: operands as quantized,"
     " accumulation and epilogue in float32, the cast of the output. Grey: no error at all. Each panel has its own scale."
 )
@@ -37,7 +37,6 @@ def gemm_figure(result: GemmErrors) -> Figure:
         left = len(result.formats) - len(shown)
         more = f"; {left} more not drawn" if left else ""
         figure.suptitle(f"M {rows:,}, N {cols:,}, K {depth:,}, model {result.settings['model']}{more}", fontsize=10)
-        figure.supxlabel(fill(_CAPTION, 150), fontsize=8, x=0.01, ha="left")
     return figure
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fp4sim.report.result import Result
+    from fp4sim.report.result import Made
     from fp4sim.report.summary.sentence import Sentence
 
 
@@ -101,7 +101,7 @@ class Document:
 
     title: str
     kind: str
-    result: Result
+    result: Made
     sentences: tuple[Sentence, ...] = ()
     verdict: str = ""  # ok or failed, where there is one
     tiles: tuple[tuple[str, str], ...] = ()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fp4sim.report.cells import safe_name, shape_text
+from fp4sim.report.gemm_text import gemm_lines
 from fp4sim.report.html.document import Cell, Column, Detail, Document, Grid, Row, Table
 from fp4sim.report.html.parts import FULL_NAME_LIMIT, NAME_LIMIT, counted
 from fp4sim.report.html.pictures import pictures_of
 from fp4sim.report.summary import sentences_of
 from fp4sim.report.summary.sentence import row_name
-from fp4sim.report.verify_text import close_lines, gemm_lines
+from fp4sim.report.verify_text import close_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +73,7 @@ def _tiles(results: Sequence[VerifyResult]) -> tuple[tuple[str, str], ...]:
 
 def _cases(result: VerifyResult, variant: int, name: str, title: str) -> Table:
     parts = [part for part in _PARTS if part in result.totals]
-    gemm = [Column("GEMM outside bound")] if any(case.gemm for case in result.cases) else []
+    gemm = [Column("GEMM not possible")] if any(case.gemm for case in result.cases) else []
     columns = (
         *(Column("Case", False), Column("Shape", False), Column("dtype", False), Column("Verdict", False, choice=True)),
         *(Column(f"{part.replace('_', ' ')} wrong") for part in parts),
