@@ -7,7 +7,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from fp4sim.report.cells import count_of
-from fp4sim.report.figures.labels import name_label
+from fp4sim.report.figures.labels import WIDE_LIMIT, name_label
 from fp4sim.report.figures.style import add_note, figure_style, message, name_axes, panels
 
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ def figure(result: BlocksResult) -> Figure:
             extent = (0, one.blocks, one.rows, 0)
             colours: dict[str, Any] = {"cmap": "cividis", "vmin": ends[0], "vmax": ends[1]}
             image = axes.imshow(decibels(one), extent=extent, aspect="auto", interpolation="none", **colours)
-            axes.set_title(short if one_tensor else f"{name_label(name, 26)}\n{name_label(short, 26)}")
+            axes.set_title(name_label(short) if one_tensor else f"{name_label(name)}\n{name_label(short)}")
             axes.grid(visible=False)
             axes.locator_params(integer=True)
         name_axes(grid, "block along the row", "row")
         bar = drawn.colorbar(image, ax=grid, label="SNR, dB", shrink=0.8, aspect=30, extend="both")
         bar.outline.set_visible(False)
         if one_tensor:
-            drawn.suptitle(name_label(shown[0][0], 60), fontsize=9)
+            drawn.suptitle(name_label(shown[0][0], WIDE_LIMIT), fontsize=9)
         left_out = result.left_out * len(result.formats) + len(pairs) - len(shown)
         if left_out:
             add_note(drawn, f"{count_of(left_out, 'more pair')} of tensor and format not drawn.")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from fp4sim.report.cells import tensor_name
 
-NAME_LIMIT = 36
+NAME_LIMIT = 26  # of a title over half the figure's width
+WIDE_LIMIT = 56  # over all of it
 ENTRY_LIMIT = 44  # of a legend: the width of a figure
 ALL = "all tensors"
 

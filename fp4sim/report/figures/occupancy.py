@@ -26,7 +26,7 @@ def figure(result: CompareResult) -> Figure:
     """Draw the total occupancy of a CompareResult's formats of up to 4 bits."""
     shown = [
         (info, total.metrics.occupancy, i)
-        for i, (info, total) in enumerate(zip(result.formats, result.totals, strict=True))
+        for i, (info, total) in enumerate(zip(result.formats, result.totals, strict=False))
         if 0 < len(total.metrics.occupancy) <= _MOST_CODES and any(total.metrics.occupancy)
     ]
     with figure_style():

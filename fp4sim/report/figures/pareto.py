@@ -33,7 +33,7 @@ def figure(result: CompareResult) -> Figure:
     """Draw the totals of a CompareResult."""
     points = [
         (info.bits_per_element, total.metrics.rel_mse, i)
-        for i, (info, total) in enumerate(zip(result.formats, result.totals, strict=True))
+        for i, (info, total) in enumerate(zip(result.formats, result.totals, strict=False))
     ]
     known = [(bits, error, i) for bits, error, i in points if error is not None and error > 0]
     with figure_style():

@@ -26,7 +26,7 @@ _MARGIN = 6
 def figure(result: CompareResult) -> Figure:
     """Draw the totals of a CompareResult's formats whose scales are bytes."""
     shown = []
-    for i, (info, total) in enumerate(zip(result.formats, result.totals, strict=True)):
+    for i, (info, total) in enumerate(zip(result.formats, result.totals, strict=False)):
         counts = {int(code): count for code, count in total.metrics.scale_histogram.items() if count}
         scale = scale_of(info.spec)
         if counts and scale is not None:

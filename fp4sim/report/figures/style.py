@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from contextlib import contextmanager
 from textwrap import fill
@@ -157,9 +158,11 @@ def add_caption(figure: Figure, caption: str) -> None:
 
 
 def log_axis(axes: Axes) -> None:
-    """Make y logarithmic, with plain numbers at its ticks: 1, 2 and 5 where it spans less than two decades."""
+    """Make y logarithmic, with plain numbers at its ticks: 1, 2 and 5 where it spans under two decades."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+    if not math.isfinite(axes.yaxis.get_minpos()):
+        return  # nothing above zero is drawn
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     steps = (1.0, 2.0, 5.0) if high < 100 * low else (1.0,)
@@ -170,8 +173,6 @@ def log_axis(axes: Axes) -> None:
 
 def power(value: float) -> str:
     """A power of ten without mathematical markup, which names must not have either."""
-    import math
-
     if not value > 0:
         return ""
     exponent = math.log10(value)
