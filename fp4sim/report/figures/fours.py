@@ -24,12 +24,11 @@ def figure(result: BlocksResult) -> Figure:
     """Draw every tensor of a BlocksResult under its formats with ``+4over6``; in order where there are many."""
     chosen = [i for i, info in enumerate(result.formats) if any(t.results[i].fours is not None for t in result.tensors)]
     with figure_style():
+        if not chosen:
+            return message("No format chooses between 4 and 6; one that does is nvfp4+4over6.")
         named = len(result.tensors) <= _MOST_NAMED
         drawn = new_figure(WIDTH, 0.9 + 0.2 * len(result.tensors) if named else 2.8)
         axes = drawn.subplots()
-        if not chosen:
-            drawn.set_size_inches(WIDTH, 2.0)
-            return message(drawn, axes, "No format chooses between 4 and 6; one that does is nvfp4+4over6.")
         handles: list[Any] = []
         for i in chosen:
             share = fours_share(result, i)

@@ -32,10 +32,10 @@ def figure(result: BlocksResult) -> Figure:
     ]
     shown = pairs[:MOST_PANELS]
     with figure_style():
-        drawn, grid = panels(max(1, len(shown)), height=2.1)
         ends = _ends([one for _, _, one in shown])
         if ends is None:
-            return message(drawn, grid[0], "No tensor with an error was measured.")
+            return message("No tensor with an error was measured.")
+        drawn, grid = panels(len(shown), height=2.1)
         one_tensor = len({name for name, _, _ in shown}) == 1
         image: Any = None
         for axes, (name, short, one) in zip(grid, shown, strict=True):

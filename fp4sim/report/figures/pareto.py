@@ -37,10 +37,10 @@ def figure(result: CompareResult) -> Figure:
     ]
     known = [(bits, error, i) for bits, error, i in points if error is not None and error > 0]
     with figure_style():
+        if not known:
+            return message("No format has a relative error: nothing was compared, or nothing was lost.")
         drawn = new_figure(WIDTH, 3.2)
         axes = drawn.subplots()
-        if not known:
-            return message(drawn, axes, "No format has a relative error: nothing was compared, or nothing was lost.")
         front = frontier([(bits, error) for bits, error, _ in known])
         axes.step(*zip(*front, strict=True), where="post", color=GUIDE, linewidth=1.2, zorder=1)
         handles: dict[str, Any] = {}

@@ -38,9 +38,9 @@ def figure(result: BlocksResult) -> Figure:
     ]
     shown = pairs[:MOST_PANELS]
     with figure_style():
-        drawn, grid = panels(max(1, len(shown)), height=1.6)
         if not shown:
-            return message(drawn, grid[0], "No block holds anything but zeros.")
+            return message("No block holds anything but zeros.")
+        drawn, grid = panels(len(shown), height=1.6)
         one_tensor = len({name for name, _, _, _ in shown}) == 1
         for axes, (name, info, found, i) in zip(grid, shown, strict=True):
             _draw(axes, found, info.spec, i)

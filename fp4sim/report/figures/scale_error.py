@@ -44,17 +44,15 @@ def figure(result: BlocksResult) -> Figure:
     """Draw the first two tensors of a BlocksResult; a line for each format with block scales."""
     with figure_style():
         tensors = result.tensors[:MOST_TENSORS]
-        drawn = new_figure(WIDTH, 4.0)
-        grid = drawn.subplots(2, max(1, len(tensors)), squeeze=False, sharex=True, sharey="row", height_ratios=(2, 1))
         scaled = [
             i
             for i in range(len(result.formats))
             if any(one.x2 > 0 and one.e2 > 0 for tensor in tensors for one in tensor.results[i].scales)
         ]
         if not scaled:
-            for axes in grid[1]:
-                axes.set_visible(False)
-            return message(drawn, grid[0][0], "No tensor has an error under a format with block scales.")
+            return message("No tensor has an error under a format with block scales.")
+        drawn = new_figure(WIDTH, 4.0)
+        grid = drawn.subplots(2, max(1, len(tensors)), squeeze=False, sharex=True, sharey="row", height_ratios=(2, 1))
         zero = _place_of_zero([tensor.results[i] for tensor in tensors for i in scaled])
         handles: dict[int, Any] = {}
         for column, tensor in enumerate(tensors):

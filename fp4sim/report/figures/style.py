@@ -92,14 +92,14 @@ def mark(index: int) -> str:
 
 def dash(index: int) -> str:
     """The dashes of a line: those of one colour differ, and neighbours too."""
-    return DASHES[(index + index // len(COLOURS)) % len(DASHES)]
+    return DASHES[(index % len(COLOURS) + index // len(COLOURS)) % len(DASHES)]
 
 
 def panels(count: int, *, height: float = 1.5, **shared: Any) -> tuple[Figure, list[Axes]]:
     """A figure of ``count`` axes, two in a row, and the axes. ``height``: of a row, inches."""
-    across = max(1, min(_COLUMNS, count))
-    rows = max(1, -(-count // across))
-    height = 2.9 if count <= 1 else height
+    across = min(_COLUMNS, count)
+    rows = -(-count // across)
+    height = 2.9 if count == 1 else height
     figure = new_figure(WIDTH, height * rows + 0.4)
     grid = list(figure.subplots(rows, across, squeeze=False, **shared).flat)
     for axes in grid[count:]:
@@ -128,10 +128,12 @@ def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> Non
     figure.legend(list(handles), list(labels), loc="outside upper center", ncols=columns, columnspacing=1.2)
 
 
-def message(figure: Figure, axes: Axes, text: str) -> Figure:
-    """Say in the place of a picture why there is none."""
+def message(text: str) -> Figure:
+    """A small figure that says why there is no picture; within :func:`figure_style`."""
+    figure = new_figure(WIDTH, 1.2)
+    axes = figure.subplots()
     axes.set_axis_off()
-    axes.text(0.5, 0.5, fill(text, 44), ha="center", va="center", transform=axes.transAxes)
+    axes.text(0.5, 0.5, fill(text, 56), ha="center", va="center", transform=axes.transAxes)
     return figure
 
 

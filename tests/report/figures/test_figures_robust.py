@@ -32,7 +32,7 @@ CASES = [
 AXES = {
     "snr": ({"tensor", "layer"}, {"SNR, dB"}),
     "pareto": ({"bits per weight"}, {"relative squared error, Σe²/Σx²"}),
-    "occupancy": ({"value of the code, in block scales"}, {"elements, %"}),
+    "occupancy": ({"value / block scale"}, {"elements, %"}),
     "scale-bytes": ({"scale byte"}, {"blocks, %"}),
     "scale-error": ({"log2 of the block scale"}, {"Σe²/Σx² of blocks", "blocks, %"}),
     "heat": ({"block along the row"}, {"row", "SNR, dB"}),
