@@ -67,21 +67,38 @@ def test_map_is_the_error_of_each_block():
     found, packed = measure(x, "nvfp4")[0], fp4sim.quantize(x, "nvfp4")
     e = packed.dequantize().astype(np.float64) - x
     blocks = (e**2).reshape(9, 4, 16).sum(axis=2) / (x.astype(np.float64) ** 2).reshape(9, 4, 16).sum(axis=2)
-    np.testing.assert_allclose(found.map.cells, blocks, rtol=1e-5)  # dequantize rounds to float32 once
+    np.testing.assert_allclose(found.map.relative, blocks, rtol=1e-5)  # dequantize rounds to float32 once
+    energy = (e**2).reshape(9, 4, 16).mean(axis=2) / (e**2).mean()
+    np.testing.assert_allclose(found.map.energy, energy, rtol=1e-5)
     assert (found.map.rows, found.map.blocks) == (9, 4)
+
+
+@pytest.mark.parametrize("spec", ["nvfp4", "nvfp4/16x16", "e2m1/row@fp32", "mxfp4"])
+def test_map_counts_elements_and_no_padding(spec):
+    x = wide(70, 350)  # neither whole blocks nor whole tiles
+    found = measure(x, spec)[0].map
+    one = measure(np.full_like(x, 6), "mxfp4")[0].map  # exact: no error anywhere
+    assert set(one.energy[0]) == {None}
+    e = fp4sim.quantize(x, spec).dequantize().astype(np.float64) - x
+    height, width = (16, 16) if "x16" in spec else (1, 32) if spec == "mxfp4" else (1, 16)
+    down, across = np.arange(70) // height, np.arange(350) // width
+    rows, blocks = down * len(found.energy) // found.rows, across * len(found.energy[0]) // found.blocks
+    for row, block in ((0, 0), (2, 5), (len(found.energy) - 1, len(found.energy[0]) - 1)):
+        inside = e[np.ix_(rows == row, blocks == block)]
+        assert found.energy[row][block] == pytest.approx((inside**2).mean() / (e**2).mean(), rel=1e-5)
 
 
 def test_map_bins_hold_whole_blocks_of_large_tensors():
     x = wide(200, 200 * 16)
     found = measure(x, "nvfp4")[0].map
-    assert (len(found.cells), len(found.cells[0])) == (MAP_ROWS, MAP_BLOCKS)
+    assert (len(found.relative), len(found.relative[0])) == (MAP_ROWS, MAP_BLOCKS)
     packed = fp4sim.quantize(x, "nvfp4")
     e2 = ((packed.dequantize().astype(np.float64) - x) ** 2).reshape(200, 200, 16).sum(axis=2)
     x2 = (x.astype(np.float64) ** 2).reshape(200, 200, 16).sum(axis=2)
     rows, blocks = np.arange(200) * MAP_ROWS // 200, np.arange(200) * MAP_BLOCKS // 200
     for row, block in ((0, 0), (17, 50), (63, 95)):
         place = np.ix_(rows == row, blocks == block)
-        assert found.cells[row][block] == pytest.approx(e2[place].sum() / x2[place].sum(), rel=1e-5)
+        assert found.relative[row][block] == pytest.approx(e2[place].sum() / x2[place].sum(), rel=1e-5)
 
 
 def test_fours_are_the_choice_s():
@@ -144,10 +161,10 @@ def test_blocks_with_nan_are_left_out_and_counted():
     bad[2, 20] = np.nan
     found = measure(bad, "nvfp4@ts:none", nonfinite="propagate")[0]
     assert (found.blocks, found.nonfinite_blocks) == (32, 1)
-    assert found.map.cells[2][1] is None
+    assert found.map.relative[2][1] is None
     whole = measure(x, "nvfp4@ts:none")[0]
     assert sum(one.blocks for one in found.scales) == 31
-    assert [row[:1] + row[2:] for row in found.map.cells] == [row[:1] + row[2:] for row in whole.map.cells]
+    assert [row[:1] + row[2:] for row in found.map.relative] == [row[:1] + row[2:] for row in whole.map.relative]
     assert sum(found.ratios) == 31 * 16
 
 
@@ -155,7 +172,7 @@ def test_zeros_have_no_error_and_no_ratio():
     found = measure(np.zeros((4, 32), np.float32), "nvfp4")[0]
     assert found.reach is None
     assert sum(found.ratios) == 0
-    assert set(found.map.cells[0]) == {None}
+    assert set(found.map.relative[0]) == {None}
     assert [(one.zone, one.blocks, one.x2) for one in found.scales] == [("zero", 8, 0.0)]
 
 

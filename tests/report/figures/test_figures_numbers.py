@@ -136,9 +136,10 @@ def test_pareto_shows_totals_and_their_frontier(compared):
 
 def test_heat_map_colours_are_the_errors(blocked):
     found = blocked["one"].tensors[0].results[0].map
-    image = heat.figure(blocked["one"]).axes[0].images[0]
-    np.testing.assert_array_equal(image.get_array(), [[-10 * math.log10(cell) for cell in row] for row in found.cells])
-    assert image.get_extent() == [0, 6, 32, 0]
+    left, right = (axes.images[0] for axes in heat.figure(blocked["one"]).axes[:2])
+    np.testing.assert_allclose(left.get_array(), -10 * np.log10(found.relative), rtol=1e-14)
+    np.testing.assert_allclose(right.get_array(), 10 * np.log10(found.energy), rtol=1e-14, atol=1e-14)
+    assert left.get_extent() == right.get_extent() == [0, 6, 32, 0]
 
 
 def test_ratios_are_shares_of_the_elements(blocked):

@@ -35,7 +35,7 @@ AXES = {
     "occupancy": ({"value / block scale"}, {"elements, %"}),
     "scale-bytes": ({"scale byte"}, {"blocks, %"}),
     "scale-error": ({"log2 of the block scale"}, {"Σe²/Σx² of blocks", "blocks, %"}),
-    "heat": ({"block along the row"}, {"row", "SNR, dB"}),
+    "heat": ({"block along the row", "SNR, dB", "error, dB above the mean"}, {"nvfp4\nrow"}),
     "ratios": ({"|x| / amax of the block"}, {"elements, %"}),
     "fours": ({"blocks on 4, %"}, set()),
     "concentration": ({"draws averaged, N"}, {"‖mean − x‖² / ‖x‖²"}),
