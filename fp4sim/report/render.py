@@ -40,7 +40,16 @@ def render(result: Result, suffix: str, failed: Sequence[str] = ()) -> str:
     homes = {".md": kind.markdown, ".csv": kind.csv, ".txt": kind.text}
     if suffix not in homes:
         raise UsageError(f"the suffix is one of {' '.join(SUFFIXES)}")
-    return cast("str", found(homes[suffix])(result))
+    return _printable(cast("str", found(homes[suffix])(result)))
+
+
+def _printable(text: str) -> str:
+    """The text with what no line of it may hold spelled: a saved result may say anything anywhere."""
+    if text.replace("\n", "").isprintable():
+        return text
+    from fp4sim.io.files import shown
+
+    return "\n".join(shown(line, len(line)) for line in text.split("\n"))
 
 
 def drawn(draw: Callable[[Console], None], width: int = WIDTH) -> str:

@@ -167,7 +167,7 @@ def print_skipped(console: Console, skipped: Sequence[Skipped]) -> None:
 
 
 def _print_legend(console: Console, result: CompareResult) -> None:
-    width = max(len(info.short) for info in result.formats)
+    width = max((len(info.short) for info in result.formats), default=0)
     console.print()
     for info in result.formats:
         notes = "".join(f"; {note}" for note in info.notes)

@@ -48,7 +48,7 @@ def html_page(document: Document) -> str:
 
 
 def _policy(style: str, script: str) -> str:
-    rules = ("default-src 'none'", f"style-src {_hash(style)}", f"script-src {_hash(script)}")
+    rules = ("default-src 'none'", "img-src data:", f"style-src {_hash(style)}", f"script-src {_hash(script)}")
     return "; ".join((*rules, "base-uri 'none'", "form-action 'none'"))
 
 

@@ -33,7 +33,7 @@ def verify_document(result: VerifyResult) -> Document:
         tiles=tiles,
         tables=(_cases(result, 0, "cases", "Cases"),),
         details=tuple(_detail(case, f"d{i}-0", i) for i, case in enumerate(result.cases)),
-        pictures=pictures_of(result) if result.cases else (),
+        pictures=() if result.ok else pictures_of(result),
         legend=((result.short, result.spec), ("repeat with", safe_name(result.repro, FULL_NAME_LIMIT))),
         notes=(*counted([n for case in result.cases for n in case.notes], "case"), *_left_out(result)),
         sources=(result.source,),
