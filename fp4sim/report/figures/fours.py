@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fp4sim.report.figures.labels import entry_label, name_label
+from fp4sim.report.figures.labels import distinct_labels, entry_label
 from fp4sim.report.figures.style import WIDTH, add_note, colour, dash, figure_style, legend, mark, message, new_figure
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def figure(result: BlocksResult) -> Figure:
                 style |= {"markevery": max(1, len(share) // 24), "linewidth": 1.0, "linestyle": dash(i)}
                 handles += axes.plot(places, sorted(share), **style)
         if named:
-            labels = [name_label(result.label(tensor), _TICK_LIMIT) for tensor in result.tensors]
+            labels = distinct_labels([result.label(tensor) for tensor in result.tensors], _TICK_LIMIT)
             axes.set_yticks(range(len(labels)), labels)
             axes.set_ylim(len(labels) - 0.5, -0.5)
             axes.set_xlim(0, 100)

@@ -8,7 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from fp4sim.report.cells import count_of
-from fp4sim.report.figures.labels import ALL, entry_label, name_label, position_of
+from fp4sim.report.figures.labels import ALL, distinct_labels, entry_label, name_label, position_of
 from fp4sim.report.figures.style import (
     add_note,
     colour,
@@ -61,8 +61,10 @@ def figure(result: CompareResult) -> Figure:
             return message("No tensor has an SNR: all are zero, or without any error.")
         alone = list(groups) == [ALL]
         name_axes(grid, "tensor" if alone else "layer", "SNR, dB")
+        if _OTHERS in groups:
+            grid[-1].set_xlabel("tensor")
         if alone and len(result.tensors) <= _NAMED:
-            names = [name_label(result.label(tensor), _TICK_LIMIT) for tensor in result.tensors]
+            names = distinct_labels([result.label(tensor) for tensor in result.tensors], _TICK_LIMIT)
             grid[0].set_xticks(range(len(names)), names, rotation=30, ha="right", rotation_mode="anchor")
         order = sorted(handles)
         legend(drawn, [handles[i] for i in order], [entry_label(result.formats[i].short) for i in order])

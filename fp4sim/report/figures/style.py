@@ -160,15 +160,16 @@ def add_caption(figure: Figure, caption: str) -> None:
 
 
 def log_axis(axes: Axes) -> None:
-    """Make y logarithmic, with plain numbers at its ticks: 1, 2 and 5 where it spans under two decades."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    """Make y logarithmic, with plain numbers at its ticks; more of them where it spans less."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     if not math.isfinite(axes.yaxis.get_minpos()):
         return  # nothing above zero is drawn
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     steps = (1.0, 2.0, 5.0) if high < 100 * low else (1.0,)
-    axes.yaxis.set_major_locator(LogLocator(base=10, subs=steps, numticks=8))
+    narrow = high < 4 * low
+    axes.yaxis.set_major_locator(MaxNLocator(5) if narrow else LogLocator(base=10, subs=steps, numticks=8))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
 

@@ -20,7 +20,7 @@ from fp4sim.report.figures import (
     snr,
     sr_bias,
 )
-from fp4sim.report.figures.labels import Position, position_of
+from fp4sim.report.figures.labels import Position, distinct_labels, position_of
 from fp4sim.report.figures.style import add_caption, add_note, new_figure
 
 
@@ -121,6 +121,22 @@ def test_snr_of_experts_is_the_median_in_a_band(compared):
 )
 def test_module_types(name, place):
     assert position_of(name) == place
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        (["m.layers.0.q.weight", "m.layers.1.q.weight"], ["0", "1"]),
+        (["m.0.q.weight", "m.0.k.weight", "m.1.mlp.up.weight"], ["0.q", "0.k", "1.mlp.up"]),
+        (["a.b", "a.b"], ["b", "b"]),
+        (["a", "a.b"], ["a", "a.b"]),
+        (["m.layers.0.q.weight"], ["m.layers.0.q.weight"]),
+        (["", ""], ["(unnamed)", "(unnamed)"]),
+        ([], []),
+    ],
+)
+def test_ticks_leave_out_what_all_names_share(names, labels):
+    assert distinct_labels(names, 40) == labels
 
 
 def test_pareto_shows_totals_and_their_frontier(compared):

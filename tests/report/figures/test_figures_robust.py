@@ -191,3 +191,14 @@ def test_kinds_for(results):
     }
     assert result_kind(object()) == ""
     assert kinds_for(None) == ()
+
+
+def test_every_kind_is_in_the_docs():
+    from pathlib import Path
+
+    folder = Path(__file__).parents[3]
+    text = (folder / "docs" / "figures.md").read_text()
+    for name in KINDS:
+        assert f"| **{name}** <br>" in text
+        assert f"../reports/figures/{name}.png" in text
+        assert (folder / "reports" / "figures" / f"{name}.png").stat().st_size < 150_000
