@@ -28,11 +28,10 @@ _GROUP = 16  # columns that stand for a block in the map where blocks are rows o
 
 @dataclass(frozen=True)
 class CellBlocks:
-    """A cell's blocks, padding cut off. ``x2``, ``e2``, ``finite``: of the map's units; ``by_scale``: (3, bins)."""
+    """A cell's blocks, padding cut off. ``map``: Σx², Σe² and elements of the map's units; ``by_scale``: (3, bins)."""
 
     cell: Cell
-    x2: NDArray[np.float64]
-    e2: NDArray[np.float64]
+    map: NDArray[np.float64]
     by_scale: NDArray[np.float64]
     ratios: NDArray[np.int64]
     reach: NDArray[np.int64]
@@ -51,11 +50,11 @@ def cell_blocks(pipeline: Pipeline, cell: Cell, *, drop_nonfinite: bool) -> Cell
     with np.errstate(all="ignore"):
         x = panel.astype(np.float64)
         e = _values(pipeline, encoded, tile) - x
-        bad = ~np.isfinite(e)
-        e[bad], x[bad] = 0.0, 0.0
-        lost = _per_tile(bad, tile)[inside] > 0
+        lost = _per_tile(~np.isfinite(e), tile) > 0
+        left_out = expand(lost, tile)
+        e[left_out], x[left_out] = 0.0, 0.0
+        lost = lost[inside]
         x2, e2 = _per_tile(x * x, tile)[inside], _per_tile(e * e, tile)[inside]
-        x2[lost], e2[lost] = 0.0, 0.0
         amax = np.where(lost, 0, scales.amax[inside])
         factor = np.broadcast_to(scales.factor, scales.amax.shape)[inside]
         reach = amax / factor if pipeline.quantizer.cast_of().divides else amax * factor
@@ -67,8 +66,7 @@ def cell_blocks(pipeline: Pipeline, cell: Cell, *, drop_nonfinite: bool) -> Cell
     counted = _counted(geometry, cell, lost.shape)
     return CellBlocks(
         cell,
-        x2 if unit == tile else _per_tile(x * x, unit),
-        e2 if unit == tile else _per_tile(e * e, unit),
+        _units(x, e, ~left_out, cell, unit),
         _by_scale(scales.codes[inside] if scales.codes.size else None, scales.fmt, counted & ~lost, x2, e2),
         np.bincount(_bins(ratio, RATIO_BINS), minlength=RATIO_BINS),
         np.bincount(_bins(reach / (2 * pipeline.spec.element.max), _REACH_BINS), minlength=_REACH_BINS),
@@ -88,6 +86,16 @@ def _per_tile(panel: NDArray[np.generic], tile: tuple[int, int]) -> NDArray[np.f
     rows, cols = panel.shape
     tiles = panel.reshape(rows // tile[0], tile[0], cols // tile[1], tile[1])
     return np.asarray(tiles.sum(axis=(1, 3), dtype=np.float64))
+
+
+def _units(
+    x: NDArray[np.float64], e: NDArray[np.float64], good: NDArray[np.bool_], cell: Cell, unit: tuple[int, int]
+) -> NDArray[np.float64]:
+    """Σx², Σe² and the number of elements of each unit of the map, (3, rows, units)."""
+    inside = slice(0, math.ceil(cell.rows / unit[0])), slice(0, math.ceil(cell.cols / unit[1]))
+    there = np.zeros(x.shape, np.bool_)
+    there[: cell.rows, : cell.cols] = good[: cell.rows, : cell.cols]
+    return np.stack([_per_tile(part, unit)[inside] for part in (x * x, e * e, there)])
 
 
 def _counted(geometry: Geometry, cell: Cell, shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -140,7 +148,7 @@ class BlockTotals:
         fmt = self.pipeline.spec.scale
         self.by_scale = np.zeros((3, scale_bins(fmt) if fmt else 0))
         rows, blocks = self.matrix
-        self.map = np.zeros((2, min(rows, MAP_ROWS), min(blocks, MAP_BLOCKS)))
+        self.map = np.zeros((3, min(rows, MAP_ROWS), min(blocks, MAP_BLOCKS)))
 
     @property
     def matrix(self) -> tuple[int, int]:
@@ -163,8 +171,8 @@ class BlockTotals:
             top, left = (place.start for place in geometry.blocks_of(part.cell))
         else:
             top, left = part.cell.row0, part.cell.col0 // _GROUP
-        for kept, sums in zip(self.map, (part.x2, part.e2), strict=True):
-            down = _merged(sums[:, : blocks - left].T, left, blocks, kept.shape[1])
+        for kept, sums in zip(self.map, part.map, strict=True):
+            down = _merged(sums.T, left, blocks, kept.shape[1])
             across = _merged(down[1].T, top, rows, kept.shape[0])
             kept[np.ix_(across[0], down[0])] += across[1]
 
@@ -175,11 +183,17 @@ class BlockTotals:
             self.blocks,
             self.nonfinite,
             _scale_records(self.by_scale, spec.scale) if spec.scale else (),
-            ErrorMap(*self.matrix, _map_cells(*self.map)),
+            self._map(),
             tuple(self.ratios.tolist()),
             _quantiles(self.reach, 2 * spec.element.max),
             self.fours if spec.has("4over6") else None,
         )
+
+    def _map(self) -> ErrorMap:
+        x2, e2, elements = self.map
+        with np.errstate(all="ignore"):
+            relative, energy = e2 / x2, e2 / elements / (e2.sum() / elements.sum())
+        return ErrorMap(*self.matrix, _defined(relative), _defined(energy))
 
 
 def _merged(
@@ -208,10 +222,9 @@ def _scale_records(by_scale: NDArray[np.float64], fmt: FloatFormat) -> tuple[Sca
     return tuple(found)
 
 
-def _map_cells(x2: NDArray[np.float64], e2: NDArray[np.float64]) -> tuple[tuple[float | None, ...], ...]:
-    with np.errstate(all="ignore"):
-        relative = e2 / x2
-    return tuple(tuple(value if math.isfinite(value) else None for value in row) for row in relative.tolist())
+def _defined(matrix: NDArray[np.float64]) -> tuple[tuple[float | None, ...], ...]:
+    """A matrix as rows, None for what is not finite."""
+    return tuple(tuple(value if math.isfinite(value) else None for value in row) for row in matrix.tolist())
 
 
 def _quantiles(counts: NDArray[np.int64], top: float) -> tuple[float, float, float] | None:

@@ -30,15 +30,17 @@ class ScaleBin:
 
 @dataclass(frozen=True)
 class ErrorMap:
-    """Σe²/Σx² over (row, block), averaged to at most 64 × 96 bins, row-major; None where x is all zero.
+    """The error over (row, block), averaged to at most 64 × 96 bins, row-major.
 
-    ``rows``, ``blocks``: of the tensor as a matrix whose last axis is quantized (rows of tiles where blocks are taller than
-    one row; groups of 16 columns where a block is a row or the tensor).
+    ``relative``: Σe²/Σx² of each bin, None where x is all zero. ``energy``: mean e² of each bin over that of the tensor,
+    None where the tensor has no error. ``rows``, ``blocks``: of the tensor as a matrix whose last axis is quantized (rows of
+    tiles where blocks are taller than one row; groups of 16 columns where a block is a row or the tensor).
     """
 
     rows: int
     blocks: int
-    cells: tuple[tuple[float | None, ...], ...]
+    relative: tuple[tuple[float | None, ...], ...]
+    energy: tuple[tuple[float | None, ...], ...]
 
 
 @dataclass(frozen=True)

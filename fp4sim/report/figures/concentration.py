@@ -105,9 +105,9 @@ def _layer_label(recipe: str, reference: str) -> str:
 
 def _drawn(found: Sequence[Panel], of: str) -> Figure:
     with figure_style():
-        drawn, grid = panels(max(1, len(found)), height=2.3, sharex=True, sharey=True)
         if not found:
-            return message(drawn, grid[0], "Nothing was drawn: no tensor.")
+            return message("Nothing was drawn: no tensor.")
+        drawn, grid = panels(len(found), height=2.3, sharex=True, sharey=True)
         handles: dict[str, Any] = {}
         for axes, panel in zip(grid, found, strict=True):
             handles |= _draw_panel(axes, panel)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fp4sim.report.figures.labels import entry_label, name_label
+from fp4sim.report.figures.labels import distinct_labels, entry_label
 from fp4sim.report.figures.style import WIDTH, add_note, colour, dash, figure_style, legend, mark, message, new_figure
 
 if TYPE_CHECKING:
@@ -24,12 +24,11 @@ def figure(result: BlocksResult) -> Figure:
     """Draw every tensor of a BlocksResult under its formats with ``+4over6``; in order where there are many."""
     chosen = [i for i, info in enumerate(result.formats) if any(t.results[i].fours is not None for t in result.tensors)]
     with figure_style():
+        if not chosen:
+            return message("No format chooses between 4 and 6; one that does is nvfp4+4over6.")
         named = len(result.tensors) <= _MOST_NAMED
         drawn = new_figure(WIDTH, 0.9 + 0.2 * len(result.tensors) if named else 2.8)
         axes = drawn.subplots()
-        if not chosen:
-            drawn.set_size_inches(WIDTH, 2.0)
-            return message(drawn, axes, "No format chooses between 4 and 6; one that does is nvfp4+4over6.")
         handles: list[Any] = []
         for i in chosen:
             share = fours_share(result, i)
@@ -41,7 +40,7 @@ def figure(result: BlocksResult) -> Figure:
                 style |= {"markevery": max(1, len(share) // 24), "linewidth": 1.0, "linestyle": dash(i)}
                 handles += axes.plot(places, sorted(share), **style)
         if named:
-            labels = [name_label(result.label(tensor), _TICK_LIMIT) for tensor in result.tensors]
+            labels = distinct_labels([result.label(tensor) for tensor in result.tensors], _TICK_LIMIT)
             axes.set_yticks(range(len(labels)), labels)
             axes.set_ylim(len(labels) - 0.5, -0.5)
             axes.set_xlim(0, 100)

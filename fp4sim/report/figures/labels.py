@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fp4sim.report.cells import tensor_name
 
-NAME_LIMIT = 36
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NAME_LIMIT = 26  # of a title over half the figure's width
+WIDE_LIMIT = 56  # over all of it
 ENTRY_LIMIT = 44  # of a legend: the width of a figure
 ALL = "all tensors"
 
@@ -17,6 +22,19 @@ _LEAVES = ("weight", "w", "kernel", "data", "bias")
 def name_label(name: str, limit: int = NAME_LIMIT) -> str:
     """A tensor's name as a title or a tick shows it."""
     return tensor_name(name, limit)
+
+
+def distinct_labels(names: Sequence[str], limit: int) -> list[str]:
+    """Names as ticks beside one another show them: without the parts between dots that all begin and end with."""
+    parts = [name.split(".") for name in names]
+    room = min((len(part) for part in parts), default=1) - 1  # of each something is left
+    first = 0
+    while len(names) > 1 and first < room and len({part[first] for part in parts}) == 1:
+        first += 1
+    last = 0
+    while len(names) > 1 and last < room - first and len({part[-1 - last] for part in parts}) == 1:
+        last += 1
+    return [name_label(".".join(part[first : len(part) - last]), limit) for part in parts]
 
 
 def entry_label(spec: str) -> str:

@@ -30,11 +30,9 @@ def figure(result: VerifyResult, *, case: str | None = None) -> Figure:
     """Draw one case of a VerifyResult: the one named, else that with the most wrong codes and scales. Raises UsageError."""
     chosen = _chosen(result, case)
     with figure_style():
-        drawn = new_figure(WIDTH, 4.4)
         if chosen is None or chosen.code_map is None:
-            drawn.set_size_inches(WIDTH, 2.0)
-            why = "Every code and scale is right." if chosen is None else _no_map(chosen)
-            return message(drawn, drawn.subplots(), why)
+            return message("Every code and scale is right." if chosen is None else _no_map(chosen))
+        drawn = new_figure(WIDTH, 4.4)
         places: Any = drawn.subfigures(2, 1, height_ratios=(1.35, 1))
         top, bottom = places
         _draw_map(top.subplots(), top, chosen)

@@ -26,16 +26,16 @@ def figure(result: CompareResult) -> Figure:
     """Draw the total occupancy of a CompareResult's formats of up to 4 bits."""
     shown = [
         (info, total.metrics.occupancy, i)
-        for i, (info, total) in enumerate(zip(result.formats, result.totals, strict=True))
+        for i, (info, total) in enumerate(zip(result.formats, result.totals, strict=False))
         if 0 < len(total.metrics.occupancy) <= _MOST_CODES and any(total.metrics.occupancy)
     ]
     with figure_style():
-        drawn, grid = panels(max(1, len(shown)), sharey=True)
         if not shown:
-            return message(drawn, grid[0], "No format of 4 bits has codes to count.")
+            return message("No format of 4 bits has codes to count.")
+        drawn, grid = panels(len(shown), sharey=True)
         for axes, (info, counts, i) in zip(grid, shown, strict=True):
             _draw(axes, info, counts, i)
-        name_axes(grid, "value of the code, in block scales", "elements, %")
+        name_axes(grid, "value / block scale", "elements, %")
         if len(shown) < len(result.formats):
             add_note(drawn, f"{len(result.formats) - len(shown)} of {len(result.formats)} formats without such codes.")
     return drawn

@@ -33,14 +33,14 @@ def figure(result: CompareResult) -> Figure:
     """Draw the totals of a CompareResult."""
     points = [
         (info.bits_per_element, total.metrics.rel_mse, i)
-        for i, (info, total) in enumerate(zip(result.formats, result.totals, strict=True))
+        for i, (info, total) in enumerate(zip(result.formats, result.totals, strict=False))
     ]
     known = [(bits, error, i) for bits, error, i in points if error is not None and error > 0]
     with figure_style():
+        if not known:
+            return message("No format has a relative error: nothing was compared, or nothing was lost.")
         drawn = new_figure(WIDTH, 3.2)
         axes = drawn.subplots()
-        if not known:
-            return message(drawn, axes, "No format has a relative error: nothing was compared, or nothing was lost.")
         front = frontier([(bits, error) for bits, error, _ in known])
         axes.step(*zip(*front, strict=True), where="post", color=GUIDE, linewidth=1.2, zorder=1)
         handles: dict[str, Any] = {}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fp4sim.errors import Fp4simError
 from fp4sim.grammar import parse
 from fp4sim.report.cells import count_of
-from fp4sim.report.figures.labels import name_label
+from fp4sim.report.figures.labels import WIDE_LIMIT, name_label
 from fp4sim.report.figures.style import INK, add_note, colour, figure_style, message, name_axes, panels
 
 if TYPE_CHECKING:
@@ -38,16 +38,16 @@ def figure(result: BlocksResult) -> Figure:
     ]
     shown = pairs[:MOST_PANELS]
     with figure_style():
-        drawn, grid = panels(max(1, len(shown)), height=1.6)
         if not shown:
-            return message(drawn, grid[0], "No block holds anything but zeros.")
+            return message("No block holds anything but zeros.")
+        drawn, grid = panels(len(shown), height=1.6)
         one_tensor = len({name for name, _, _, _ in shown}) == 1
         for axes, (name, info, found, i) in zip(grid, shown, strict=True):
             _draw(axes, found, info.spec, i)
-            axes.set_title(info.short if one_tensor else f"{name_label(name, 26)}\n{name_label(info.short, 26)}")
+            axes.set_title(name_label(info.short) if one_tensor else f"{name_label(name)}\n{name_label(info.short)}")
         name_axes(grid, "|x| / amax of the block", "elements, %")
         if one_tensor:
-            drawn.suptitle(name_label(shown[0][0], 60), fontsize=9)
+            drawn.suptitle(name_label(shown[0][0], WIDE_LIMIT), fontsize=9)
         left_out = result.left_out * len(result.formats) + len(pairs) - len(shown)
         if left_out:
             add_note(drawn, f"{count_of(left_out, 'more pair')} of tensor and format not drawn.")

@@ -63,7 +63,7 @@ KINDS: dict[str, Kind] = {
             *("scale-error", "Error by block scale", _BLOCKS, scale_error.CAPTION, scale_error.figure),
             most=scale_error.MOST_TENSORS,
         ),
-        Kind("heat", "Error over rows and blocks", _BLOCKS, heat.CAPTION, heat.figure, most=heat.MOST_TENSORS),
+        Kind("heat", "Error over rows and blocks", _BLOCKS, heat.CAPTION, heat.figure, most=heat.MOST_PAIRS),
         Kind(
             *("ratios", "Elements within their blocks", _BLOCKS, ratios.CAPTION, ratios.figure),
             most=ratios.MOST_TENSORS,

@@ -26,15 +26,15 @@ _MARGIN = 6
 def figure(result: CompareResult) -> Figure:
     """Draw the totals of a CompareResult's formats whose scales are bytes."""
     shown = []
-    for i, (info, total) in enumerate(zip(result.formats, result.totals, strict=True)):
+    for i, (info, total) in enumerate(zip(result.formats, result.totals, strict=False)):
         counts = {int(code): count for code, count in total.metrics.scale_histogram.items() if count}
         scale = scale_of(info.spec)
         if counts and scale is not None:
             shown.append((info, counts, scale, i))
     with figure_style():
-        drawn, grid = panels(max(1, len(shown)), sharey=True)
         if not shown:
-            return message(drawn, grid[0], "No format has block scales of 8 bits.")
+            return message("No format has block scales of 8 bits.")
+        drawn, grid = panels(len(shown), sharey=True)
         floor = 50 / max(sum(counts.values()) for _, counts, _, _ in shown)
         for axes, (info, counts, scale, i) in zip(grid, shown, strict=True):
             _draw(axes, info, counts, scale, i, floor)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fp4sim.report.cells import count_of
-from fp4sim.report.figures.labels import entry_label, name_label
+from fp4sim.report.figures.labels import NAME_LIMIT, WIDE_LIMIT, entry_label, name_label
 from fp4sim.report.figures.scale_bytes import scale_of
 from fp4sim.report.figures.style import (
     WIDTH,
@@ -44,17 +44,19 @@ def figure(result: BlocksResult) -> Figure:
     """Draw the first two tensors of a BlocksResult; a line for each format with block scales."""
     with figure_style():
         tensors = result.tensors[:MOST_TENSORS]
+        scaled = [
+            i
+            for i in range(len(result.formats))
+            if any(one.x2 > 0 and one.e2 > 0 for tensor in tensors for one in tensor.results[i].scales)
+        ]
+        if not scaled:
+            return message("No tensor has an error under a format with block scales.")
         drawn = new_figure(WIDTH, 4.0)
         grid = drawn.subplots(2, max(1, len(tensors)), squeeze=False, sharex=True, sharey="row", height_ratios=(2, 1))
-        scaled = [i for i in range(len(result.formats)) if any(tensor.results[i].scales for tensor in tensors)]
-        if not scaled:
-            for axes in grid[1]:
-                axes.set_visible(False)
-            return message(drawn, grid[0][0], "No tensor was measured under a format with block scales.")
         zero = _place_of_zero([tensor.results[i] for tensor in tensors for i in scaled])
         handles: dict[int, Any] = {}
         for column, tensor in enumerate(tensors):
-            grid[0][column].set_title(name_label(result.label(tensor), 30 if len(tensors) > 1 else 60))
+            grid[0][column].set_title(name_label(result.label(tensor), NAME_LIMIT if len(tensors) > 1 else WIDE_LIMIT))
             for i in scaled:
                 if tensor.results[i].scales:
                     handles[i] = _draw(grid[0][column], grid[1][column], tensor.results[i], i, zero)

@@ -8,7 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from fp4sim.report.cells import count_of
-from fp4sim.report.figures.labels import ALL, entry_label, name_label, position_of
+from fp4sim.report.figures.labels import ALL, distinct_labels, entry_label, name_label, position_of
 from fp4sim.report.figures.style import (
     add_note,
     colour,
@@ -37,7 +37,7 @@ MOST_PANELS = 12
 _OTHERS = "other modules, in order"
 _NAMED = 12  # tensors that each get their name below the axis
 _TICK_LIMIT = 20
-_FEW = 24  # points of a line that each get a mark
+_FEW = 12  # points of a line that each get a mark
 
 Placed = list[tuple[int, "TensorResult"]]
 
@@ -46,9 +46,9 @@ def figure(result: CompareResult) -> Figure:
     """Draw the SNR of a CompareResult's tensors. Tensors of one type and layer (experts) are a median in a band."""
     with figure_style():
         groups = _groups(result.tensors)
-        drawn, grid = panels(max(1, len(groups)), sharey=True)
         if not groups:
-            return message(drawn, grid[0], "No tensor was compared.")
+            return message("No tensor was compared.")
+        drawn, grid = panels(len(groups), sharey=True)
         handles: dict[int, Any] = {}
         for axes, (title, placed) in zip(grid, groups.items(), strict=True):
             axes.set_title(name_label(title))
@@ -58,11 +58,13 @@ def figure(result: CompareResult) -> Figure:
                     handles.setdefault(i, handle)
             axes.locator_params(axis="x", integer=True)
         if not handles:
-            return message(drawn, grid[0], "No tensor has an SNR: all are zero, or without any error.")
+            return message("No tensor has an SNR: all are zero, or without any error.")
         alone = list(groups) == [ALL]
         name_axes(grid, "tensor" if alone else "layer", "SNR, dB")
+        if _OTHERS in groups:
+            grid[-1].set_xlabel("tensor")
         if alone and len(result.tensors) <= _NAMED:
-            names = [name_label(result.label(tensor), _TICK_LIMIT) for tensor in result.tensors]
+            names = distinct_labels([result.label(tensor) for tensor in result.tensors], _TICK_LIMIT)
             grid[0].set_xticks(range(len(names)), names, rotation=30, ha="right", rotation_mode="anchor")
         order = sorted(handles)
         legend(drawn, [handles[i] for i in order], [entry_label(result.formats[i].short) for i in order])

@@ -22,9 +22,9 @@ CAPTION = (
 def figure(result: RoundingResult) -> Figure:
     """Draw a RoundingResult."""
     with figure_style():
-        drawn = new_figure(WIDTH, 3.0)
         if not result.curves:
-            return message(drawn, drawn.subplots(), "No format with stochastic rounding was given.")
+            return message("No format with stochastic rounding was given.")
+        drawn = new_figure(WIDTH, 3.0)
         left, right = drawn.subplots(1, 2)
         handles = []
         for i, curve in enumerate(result.curves):

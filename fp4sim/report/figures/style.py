@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from contextlib import contextmanager
 from textwrap import fill
@@ -91,14 +92,14 @@ def mark(index: int) -> str:
 
 def dash(index: int) -> str:
     """The dashes of a line: those of one colour differ, and neighbours too."""
-    return DASHES[(index + index // len(COLOURS)) % len(DASHES)]
+    return DASHES[(index % len(COLOURS) + index // len(COLOURS)) % len(DASHES)]
 
 
 def panels(count: int, *, height: float = 1.5, **shared: Any) -> tuple[Figure, list[Axes]]:
     """A figure of ``count`` axes, two in a row, and the axes. ``height``: of a row, inches."""
-    across = max(1, min(_COLUMNS, count))
-    rows = max(1, -(-count // across))
-    height = 2.9 if count <= 1 else height
+    across = min(_COLUMNS, count)
+    rows = -(-count // across)
+    height = 2.9 if count == 1 else height
     figure = new_figure(WIDTH, height * rows + 0.4)
     grid = list(figure.subplots(rows, across, squeeze=False, **shared).flat)
     for axes in grid[count:]:
@@ -127,10 +128,12 @@ def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> Non
     figure.legend(list(handles), list(labels), loc="outside upper center", ncols=columns, columnspacing=1.2)
 
 
-def message(figure: Figure, axes: Axes, text: str) -> Figure:
-    """Say in the place of a picture why there is none."""
+def message(text: str) -> Figure:
+    """A small figure that says why there is no picture; within :func:`figure_style`."""
+    figure = new_figure(WIDTH, 1.2)
+    axes = figure.subplots()
     axes.set_axis_off()
-    axes.text(0.5, 0.5, fill(text, 44), ha="center", va="center", transform=axes.transAxes)
+    axes.text(0.5, 0.5, fill(text, 56), ha="center", va="center", transform=axes.transAxes)
     return figure
 
 
@@ -157,21 +160,22 @@ def add_caption(figure: Figure, caption: str) -> None:
 
 
 def log_axis(axes: Axes) -> None:
-    """Make y logarithmic, with plain numbers at its ticks: 1, 2 and 5 where it spans less than two decades."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    """Make y logarithmic, with plain numbers at its ticks; more of them where it spans less."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+    if not math.isfinite(axes.yaxis.get_minpos()):
+        return  # nothing above zero is drawn
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     steps = (1.0, 2.0, 5.0) if high < 100 * low else (1.0,)
-    axes.yaxis.set_major_locator(LogLocator(base=10, subs=steps, numticks=8))
+    narrow = high < 4 * low
+    axes.yaxis.set_major_locator(MaxNLocator(5) if narrow else LogLocator(base=10, subs=steps, numticks=8))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def power(value: float) -> str:
     """A power of ten without mathematical markup, which names must not have either."""
-    import math
-
     if not value > 0:
         return ""
     exponent = math.log10(value)

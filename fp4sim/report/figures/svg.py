@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # For a dark page: it sets these variables, --fp4-0 … --fp4-6. Text and axes take the colour of the text around.
-DARK_COLOURS = ("#4FB0F0", "#FF8A3D", "#2BC4A0", "#E3A3C8", "#F0B429", "#A8D8F5", "#FFFFFF")
+DARK_COLOURS = ("#2F8CE0", "#F0701F", "#17A884", "#D98CC0", "#FFCF52", "#A6E3FF", "#FFFFFF")
 DARK_VARIABLES = "".join(f"--fp4-{i}:{value};" for i, value in enumerate(DARK_COLOURS))
 
 _SVG = "{http://www.w3.org/2000/svg}"

@@ -21,10 +21,10 @@ CAPTION = (
 def figure(result: Sweep) -> Figure:
     """Draw E[x_hat] - x over x, both in units of the block's amax, a line for each estimator."""
     with figure_style():
+        if not result.curves:
+            return message("No format was given.")
         drawn = new_figure(WIDTH, 3.2)
         axes = drawn.subplots()
-        if not result.curves:
-            return message(drawn, axes, "No format was given.")
         axes.axhline(0, color=GUIDE, linewidth=1, zorder=1)
         lines = []
         for i, curve in enumerate(result.curves):
