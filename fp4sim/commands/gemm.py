@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -10,19 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import fp4sim
-from fp4sim.commands.compare import describe
+from fp4sim.commands.gemm_row import Chain, row_of
 from fp4sim.errors import UsageError
 from fp4sim.estimators.pipeline import check_spec
 from fp4sim.fpmode import ieee_mode
 from fp4sim.io.source import ArrayTensor
-from fp4sim.mma.enclosure import low_bit
 from fp4sim.mma.epilogue import Epilogue
 from fp4sim.mma.gemm import out_dtype, same_rotation
 from fp4sim.mma.instances import model_named
 from fp4sim.mma.raw import RawPair
 from fp4sim.packing import quantize_tensor
 from fp4sim.parallel import thread_count
-from fp4sim.report.gemm_model import PARTS, GemmErrors, GemmHeat, GemmPart, GemmProfile, GemmRow, GemmSteps
+from fp4sim.report.gemm_model import PARTS, GemmErrors, GemmRow
 from fp4sim.stats.product_errors import ProductErrors
 from fp4sim.transforms import rotation_size
 
@@ -38,8 +36,6 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int], None]  # the formats, outputs done since the last call
 
 _BAND = 256  # rows of outputs at once
-_DIGITS = 6  # of a row's, a column's or a bin's figures
-_MATTERS = 0.01  # share of the operands' error from which accumulation is said to matter
 
 
 @dataclass(frozen=True)
@@ -132,7 +128,7 @@ def _measure(
     turned = same_rotation(*packed)
     left, right = (_side(one, "rotated" if turned else "input") for one in packed)
     sums = ProductErrors((x.shape[0], w.shape[0]), PARTS if words is not None else PARTS[:1])
-    chain = _Chain()
+    chain = Chain(right.values)
     epilogue = Epilogue(_factor(left, right), out_dtype(settings.out))
     other = w.T.astype(np.float64)
     with np.errstate(all="ignore"):
@@ -143,7 +139,7 @@ def _measure(
             decoded = raw * _rows(left.scale, rows) * right.scale.T
             errors = {"operands": decoded - exact}
             if words is not None:
-                chain.add(words[rows], raw, left.values[rows], right.values)
+                chain.add(words[rows], raw, left.values[rows])
                 tail = epilogue.take(rows, np.arange(w.shape[0]))
                 wide = replace(tail, dtype=np.dtype(np.float32)).apply(words[rows])
                 out = tail.apply(words[rows]).astype(np.float64)
@@ -153,51 +149,8 @@ def _measure(
             sums.add(start, exact, errors)
             if progress is not None:
                 progress(pair[0].short, exact.size)
-    return _row(
-        pair, sums, chain if words is not None else None, reason, turned and packed[0].signs is not None, settings
-    )
-
-
-class _Chain:
-    """Sums over the accumulators before the epilogue."""
-
-    def __init__(self) -> None:
-        self.exact = self.unproven = self.total = self.overflows = 0
-        self.square = self.energy = self.lost = self.size = 0.0
-
-    def add(self, words: NDArray[np.float32], sums: Floats, left: Floats, right: Floats) -> None:
-        """A band: float32 words and the float64 products of ``left`` and ``right``.
-
-        A float64 sum is exact where the products' magnitudes sum to less than 2^53 units; the sum is bounded by the norms.
-        """
-        error = words - sums
-        unit = np.ldexp(1.0, np.clip(np.add.outer(_unit(left), _unit(right)), -1000, 1000))
-        size = np.outer(np.linalg.norm(left, axis=1), np.linalg.norm(right, axis=1)) * (1 + 2.0**-30)
-        proven = size < 2.0**53 * unit
-        equal = error == 0
-        self.exact += int(np.count_nonzero(equal & proven))
-        self.unproven += int(np.count_nonzero(equal & ~proven))
-        self.total += words.size
-        self.square += float((error * error).sum())
-        self.energy += float((sums * sums).sum())
-        self.lost -= float((np.sign(sums) * error).sum())
-        self.size += float(np.abs(sums).sum())
-
-    def steps(self) -> GemmSteps:
-        """The record of a report."""
-        relative = _ratio(self.square, self.energy)
-        return GemmSteps(
-            self.exact,
-            self.total,
-            self.unproven,
-            None if relative is None else math.sqrt(relative),
-            _ratio(self.lost, self.size),
-        )
-
-
-def _unit(values: Floats) -> NDArray[np.int64]:
-    """The exponent of a power of two of which all values of a row are multiples."""
-    return np.asarray(low_bit(values).min(axis=1))
+    rotated = turned and packed[0].signs is not None
+    return row_of(pair, sums, None if words is None else chain, reason, rotated, settings.out)
 
 
 def _side(packed: PackedTensor, domain: Any) -> _Side:
@@ -217,99 +170,3 @@ def _rows(scale: Floats, rows: Any) -> Floats:
 def _factor(left: _Side, right: _Side) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):
         return np.asarray(left.scale.astype(np.float32) * right.scale.astype(np.float32).T)
-
-
-def _row(
-    pair: tuple[Spec, Spec],
-    sums: ProductErrors,
-    chain: _Chain | None,
-    reason: str,
-    rotated: bool,
-    settings: GemmSettings,
-) -> GemmRow:
-    energy = sums.square("exact")
-    undefined = {} if energy > 0 else {"rel_mse": "the exact product is zero"}
-    whole = chain is None or not chain.overflows
-    parts = {name: _part(sums, name, energy) for name in sums.parts}
-    cast, total = parts.get("cast"), _part(sums, "total", energy)
-    if chain is not None and not whole:
-        undefined["cast"] = f"{chain.overflows:,} outputs overflow {settings.out}"
-        undefined["total"] = undefined["cast"]
-        cast = total = GemmPart(None, None, None, None, None)
-    steps = None if chain is None else chain.steps()
-    infos = [describe(spec) for spec in pair]
-    return GemmRow(
-        infos[0],
-        infos[1],
-        total,
-        parts["operands"],
-        parts.get("accumulation"),
-        cast,
-        {f"{left} · {right}": 2 * value / energy for (left, right), value in sums.inner.items()} if energy else {},
-        steps,
-        _profile(sums.rows, sums.parts),
-        _profile(sums.cols, sums.parts),
-        _heat(sums, energy),
-        "" if steps is None else _sentence(steps, parts, settings),
-        "rotated" if rotated else "input",
-        reason,
-        0 if chain is None else chain.overflows,
-        (),
-        undefined,
-    )
-
-
-def _part(sums: ProductErrors, name: str, energy: float) -> GemmPart:
-    relative = _ratio(sums.square(name), energy)
-    if relative is None:
-        return GemmPart(None, None, None, None, None)
-    largest, place = sums.worst[name]
-    rms = math.sqrt(energy / (sums.shape[0] * sums.shape[1]))
-    snr = -10 * math.log10(relative) if relative else None
-    return GemmPart(relative, math.sqrt(relative), snr, largest / rms, place)
-
-
-def _profile(by: dict[str, Floats], parts: Sequence[str]) -> GemmProfile:
-    def relative(name: str) -> tuple[float | None, ...]:
-        pairs = zip(by[name].tolist(), by["exact"].tolist(), strict=True)
-        ratios = (_ratio(square, energy) for square, energy in pairs)
-        return tuple(None if ratio is None else _short(math.sqrt(ratio)) for ratio in ratios)
-
-    return GemmProfile(**{name: relative(name) for name in ("total", *parts)})
-
-
-def _heat(sums: ProductErrors, energy: float) -> GemmHeat:
-    mean = energy / (sums.shape[0] * sums.shape[1])
-    bins = {
-        name: tuple(tuple(_short(value) for value in row) for row in (sums.bins(name) / mean).tolist())
-        for name in (sums.parts if mean > 0 else ())
-    }
-    edges = (tuple(map(int, found)) for found in (sums.row_edges, sums.col_edges))
-    return GemmHeat(*edges, **({"operands": ()} | bins))
-
-
-def _sentence(steps: GemmSteps, parts: dict[str, GemmPart], settings: GemmSettings) -> str:
-    """Where accumulation matters."""
-    lost = steps.total - steps.exact
-    if not lost:
-        return "every step was exact: the accumulation adds nothing (its part is the epilogue's rounding to float32)"
-    if lost == steps.unproven:
-        return f"no step is known to have lost a bit; of {lost:,} outputs it could not be proven"
-    words = f"{lost:,} of {steps.total:,} outputs are not their exact sum after accumulation"
-    if steps.shrink:
-        way = "smaller" if steps.shrink > 0 else "larger"
-        words += f", which makes them {way} by {abs(steps.shrink):.2g} of their size on average"
-    operands, accumulation = parts["operands"].rel_error, parts["accumulation"].rel_error
-    if operands and accumulation is not None:
-        ratio = accumulation / operands
-        verdict = "matters" if ratio >= _MATTERS else "hardly matters"
-        words += f": accumulation {verdict}, its error is {ratio:.2g} of the operands'"
-    return words
-
-
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole > 0 and math.isfinite(part) and math.isfinite(whole) else None
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.{_DIGITS}g}")

@@ -18,6 +18,7 @@ from fp4sim.mma.raw import RawPair
 from fp4sim.report.gemm_fit_model import FitCase, FitDifference, FitModel, FitResult
 from fp4sim.verifying.check import Options, product_of_case
 from fp4sim.verifying.dump import dump_of, is_known, read_arrays
+from fp4sim.verifying.gemm_dump import parse_gemm_key
 from fp4sim.verifying.gemm_models import SPLITS, same_bits, sampled_rows
 from fp4sim.verifying.recorded import Recorded, is_recorded, is_recorded_part, recorded_cases
 
@@ -60,10 +61,13 @@ def fit_outputs(
     hold neither, NothingComparedError where operands are none of an instruction.
     """
     arrays = read_arrays(Path(path), lambda name: is_known(name) or is_recorded_part(name))
+    outputs: list[_Outputs]
     if any(is_recorded(name) for name in arrays):
         outputs = [_of_words(case, threads) for case in recorded_cases(arrays, path, scale_format)]
-    else:
+    elif any((parsed := parse_gemm_key(name)) and parsed[1] == "y" for name in arrays):
         outputs = list(_of_dump(arrays, path, spec, threads))
+    else:
+        raise _nothing(path)
     models = [_fit(names, model, order, outputs, progress) for names, model, order in _rules(outputs)]
     models = [model for model in models if model.compared]
     return FitResult(
@@ -135,21 +139,21 @@ def _of_words(case: Recorded, threads: int | None) -> _Outputs:
 
 
 def _of_dump(arrays: dict[str, NDArray[Any]], path: str, spec: Spec, threads: int | None) -> Iterator[_Outputs]:
-    found = False
     for case in dump_of(arrays, path).cases:
         product = product_of_case(case, spec, Options(threads=threads))
         if product is None:
             continue
-        found = True
         if product.a.packed is None or product.b.packed is None:
             raise NothingComparedError(f"{case.label}: operands were dumped as decoded values; dump codes and scales")
         pair = RawPair.of(product.a.packed, product.b.packed)
         rows = sampled_rows(pair.shape, _WORK)
         yield _of_pair(case.name, pair, rows, product.epilogue, product.y, threads)
-    if not found:
-        raise UnreadableError(
-            f"{shown(path)}: holds no recorded words (D beside A, B, SA and SB) and no GEMM output (y beside x and w)"
-        )
+
+
+def _nothing(path: str) -> UnreadableError:
+    return UnreadableError(
+        f"{shown(path)}: holds no recorded words (D beside A, B, SA and SB) and no GEMM output (y beside x and w)"
+    )
 
 
 def _of_pair(

@@ -30,8 +30,8 @@ def print_fit(console: Console, result: FitResult) -> None:
         console.print()
         firsts = [model.first for model in others]
         columns = [
-            Column("ruled out", [Text(model.names[0]) for model in others], numeric=False, least=24),
-            Column("words\ndiffering", [Text(f"{model.differing:,}") for model in others]),
+            Column("ruled out", [Text(model.names[0]) for model in others], numeric=False, least=30),
+            Column("words\ndiffering", [Text(f"{model.differing:,} of {model.compared:,}") for model in others]),
             Column("first separated by", [Text(_place(first)) for first in firsts], numeric=False, least=16),
             Column("recorded", [Text(first.found if first else "") for first in firsts], drop=2),
             Column("predicted", [Text(first.predicted if first else "") for first in firsts], drop=1),
@@ -71,11 +71,12 @@ def verdict_lines(result: FitResult) -> Iterator[str]:
         return
     if not result.obeyed:
         nearest = result.models[0]
-        yield f"No model gives all of {held}; nearest is {nearest.names[0]}, of which {nearest.differing:,} words differ"
+        differ = f"{nearest.differing:,} of {nearest.compared:,} differ"
+        yield f"No model gives all of {held}; nearest is {nearest.names[0]}: {differ}"
         return
     for model in result.obeyed:
         some = "" if model.compared == words else f" (held against {model.compared:,} of them)"
-        yield f"Obeys {' = '.join(model.names)}: every word of {held}{some}"
+        yield f"Obeys {' = '.join(model.names)}: all {held}{some}"
     if len(result.obeyed) > 1:
         kept = len(result.models) - len(result.obeyed)
         yield (

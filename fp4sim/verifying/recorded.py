@@ -66,7 +66,7 @@ class Recorded:
     @property
     def length(self) -> int:
         """K."""
-        return 2 * self.a.shape[1]
+        return 2 * int(self.a.shape[1])
 
     def words(self, model: MmaModel, order: Order, threads: int | None = None) -> NDArray[np.uint32]:
         """What a model gives in an order of its steps, in the shape of D."""
@@ -130,7 +130,8 @@ def _cases(name: str, case: dict[str, NDArray[Any]], who: str, scale_format: str
     operands = (case["A"], case["B"], c, case["SA"], case["SB"])
     if "is_mxf4" not in case:
         kind = _kind(name, case, who, scale_format)
-        yield _checked(Recorded(name, *kind, *operands, d), who)
+        a, b, c_, sa, sb = operands
+        yield _checked(Recorded(name, *kind, a, b, c_, sa, sb, d), who)
         return
     mixed = case["is_mxf4"]
     if mixed.dtype != np.bool_ or d.ndim != 1 or mixed.shape != d.shape or len(case["A"]) != len(d):
