@@ -60,9 +60,24 @@ def quantize(
     Raises:
         SpecError, UsageError for arguments; UnreadableError for NaN or Inf.
     """
+    from fp4sim.gpu.arrays import is_on_device
     from fp4sim.io.source import ArrayTensor
     from fp4sim.packing import quantize_tensor
 
+    if is_on_device(x):
+        from fp4sim.gpu.quantize import quantize_on_device
+
+        _check_nonfinite(nonfinite)
+        return quantize_on_device(
+            x,
+            spec if isinstance(spec, Spec) else parse(spec),
+            axis=_integer("axis", axis),
+            seed=_integer("seed", seed),
+            draw=_integer("draw", draw),
+            name=str(name),
+            tensor_scale=None if tensor_scale is None else _real(tensor_scale),
+            nonfinite=nonfinite,
+        )
     array, origin = as_array(x)
     if not is_float(array.dtype.name):
         raise UsageError(f"dtype {array.dtype.name} cannot be quantized: convert to float32, bfloat16 or float16 first")

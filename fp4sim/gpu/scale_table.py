@@ -28,7 +28,9 @@ def has_table(quantizer: Quantizer) -> bool:
     spec, cast = quantizer.spec, quantizer.cast_of()
     plain_cast = cast.rounding is Rounding.RN and cast.policy == HARDWARE and not cast.divides and not cast.flush
     block = spec.block
-    one_scale = spec.tensor_scale.mode in ("none", "tensor") or (quantizer.given is not None and quantizer.given.shape == ())
+    one_scale = spec.tensor_scale.mode in ("none", "tensor") or (
+        quantizer.given is not None and quantizer.given.shape == ()
+    )
     return (
         spec.element.name == "e2m1"
         and spec.scale is not None

@@ -6,6 +6,7 @@ What runs under it runs the same Python and the same kernel source as on a GPU; 
 from __future__ import annotations
 
 import ctypes
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,9 @@ class ndarray:  # noqa: N801
 
     def __array_function__(self, function: Any, _types: Any, args: Any, options: Any) -> Any:
         return _device(function(*_bare(args), **_bare(options)))
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 2, 0
 
     def get(self) -> np.ndarray:
         return self.array.copy()
@@ -100,13 +104,24 @@ for _name in (*_UNARY, *_BITWISE, *_NUMBERS, "rand", "ror", "rxor", "radd", "rsu
     setattr(ndarray, f"__{_name}__", _operator(f"__{_name}__"))
 
 
+class FakeCuda:
+    """Devices and streams, of which there is one."""
+
+    @staticmethod
+    def Device(index: int) -> Any:  # noqa: N802
+        assert index == 0
+        return nullcontext()
+
+
 class FakeCupy:
     """The module: NumPy's functions on device arrays."""
 
-    ndarray = ndarray
+    ndarray, cuda = ndarray, FakeCuda
 
-    def asarray(self, value: Any, dtype: Any = None) -> ndarray:
-        return ndarray(np.array(value.array if isinstance(value, ndarray) else value, dtype))
+    def asarray(self, value: Any, dtype: Any = None, order: str = "K") -> ndarray:
+        if isinstance(value, ndarray):
+            return ndarray(np.asarray(value.array, dtype, order=order))
+        return ndarray(np.array(value, dtype, order=order))
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(np, name)

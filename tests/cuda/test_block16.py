@@ -6,6 +6,7 @@ import ctypes
 
 import numpy as np
 import pytest
+
 from tests.cuda.host import host_library
 
 INFINITE = 0x7F800000
@@ -26,7 +27,9 @@ def test_nearest_sampled():
 def test_nearest_around_thresholds():
     """All floats next to a midpoint of either grid."""
     e2m1 = np.array([0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5, 6], np.float32)
-    values = np.concatenate([np.arange(16) / 512, (1 + np.arange(8)[None] / 8) * 2.0 ** np.arange(-6, 9)[:, None]], axis=None)
+    values = np.concatenate(
+        [np.arange(16) / 512, (1 + np.arange(8)[None] / 8) * 2.0 ** np.arange(-6, 9)[:, None]], axis=None
+    )
     values = np.unique(values.astype(np.float32))
     for middle in np.concatenate([e2m1, (values[1:] + values[:-1]) / 2]).astype(np.float32).view(np.uint32):
         assert mismatches(int(middle) - 40, int(middle) + 40, 1) == 0

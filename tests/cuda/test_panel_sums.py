@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.cuda.test_panel_kernels import factors, panel, same_bits
 
 from fp4sim.floats import E2M1, E4M3, ELEMENTS
 from fp4sim.kernels.cuda.arrays import on_device
 from fp4sim.kernels.cuda.kernels import CudaKernels
 from fp4sim.kernels.interface import ElementCast
 from fp4sim.kernels.reference.kernels import ReferenceKernels
+from tests.cuda.test_panel_kernels import factors, panel, same_bits
 
 pytestmark = pytest.mark.usefixtures("host_device")
 
@@ -26,7 +26,9 @@ def test_rotate(size, inverse):
     same_bits(CudaKernels.rotate(on_device(x), signs, inverse=inverse), expected)
 
 
-@pytest.mark.parametrize(("tile", "group"), [((1, 16), 16), ((1, 16), 128), ((2, 32), 32), ((1, 12), 12), ((1, 48), 16)])
+@pytest.mark.parametrize(
+    ("tile", "group"), [((1, 16), 16), ((1, 16), 128), ((2, 32), 32), ((1, 12), 12), ((1, 48), 16)]
+)
 @pytest.mark.parametrize("divides", [False, True])
 def test_products(tile, group, divides):
     x = np.tile(panel(tile, 5, nonfinite=False), (1, 8))
@@ -38,7 +40,9 @@ def test_products(tile, group, divides):
         same_bits(CudaKernels.products(on_device(x), on_device(codes), factor, tile, cast, group), expected)
 
 
-@pytest.mark.parametrize(("tile", "cell_rows"), [((1, 16), 5), ((1, 32), 64), ((1, 12), 7), ((4, 8), 8), ((16, 16), 16)])
+@pytest.mark.parametrize(
+    ("tile", "cell_rows"), [((1, 16), 5), ((1, 32), 64), ((1, 12), 7), ((4, 8), 8), ((16, 16), 16)]
+)
 @pytest.mark.parametrize("divides", [False, True])
 def test_error_sums(tile, cell_rows, divides):
     x = np.tile(panel(tile, 6, nonfinite=False), (2, 7))

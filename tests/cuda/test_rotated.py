@@ -5,7 +5,6 @@ from __future__ import annotations
 import ml_dtypes
 import numpy as np
 import pytest
-from tests.cuda.test_tensor_stats import adversarial
 
 import fp4sim
 from fp4sim.geometry import Geometry
@@ -13,12 +12,15 @@ from fp4sim.gpu.rotated import is_fused, quantize_rotated
 from fp4sim.grammar import parse
 from fp4sim.kernels.cuda.arrays import on_device
 from fp4sim.randbits import Stream
+from tests.cuda.test_tensor_stats import adversarial
 
 pytestmark = pytest.mark.usefixtures("host_device")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-@pytest.mark.parametrize("text", ["nvfp4+mseden", "nvfp4+mseden:size=32", "nvfp4+rht", "nvfp4+rht:16", "nvfp4+h:8", "nvfp4+h:256"])
+@pytest.mark.parametrize(
+    "text", ["nvfp4+mseden", "nvfp4+mseden:size=32", "nvfp4+rht", "nvfp4+rht:16", "nvfp4+h:8", "nvfp4+h:256"]
+)
 def test_bits(text, dtype):
     x = np.clip(adversarial((33, 256), 9), -60000, 60000).astype(getattr(ml_dtypes, dtype, None) or dtype)
     spec = parse(text)
@@ -39,7 +41,9 @@ def test_extreme_tensors(scale):
     x = (np.random.default_rng(2).standard_normal((8, 128)) * scale).astype(np.float32)
     spec = parse("nvfp4+mseden")
     expected = fp4sim.quantize(x, spec)
-    packed, scales, stored, _ = quantize_rotated(on_device(x), spec, Geometry.for_spec(x.shape, -1, spec), Stream.of(0, "", 0))
+    packed, scales, stored, _ = quantize_rotated(
+        on_device(x), spec, Geometry.for_spec(x.shape, -1, spec), Stream.of(0, "", 0)
+    )
     assert stored == expected.tensor_scale
     assert np.array_equal(scales.get(), expected.block_scale)
     assert np.array_equal(packed.get(), expected.packed)
@@ -52,7 +56,10 @@ def test_not_finite_is_left_to_the_general_path():
     assert quantize_rotated(on_device(x), spec, Geometry.for_spec(x.shape, -1, spec), Stream()) is None
 
 
-@pytest.mark.parametrize("text", ["nvfp4", "nvfp4+mseden:s=128", "nvfp4+mseden:posthoc", "nvfp4+rht+sr", "nvfp4+rht:16:te", "nvfp4@ts:row+rht"])
+@pytest.mark.parametrize(
+    "text",
+    ["nvfp4", "nvfp4+mseden:s=128", "nvfp4+mseden:posthoc", "nvfp4+rht+sr", "nvfp4+rht:16:te", "nvfp4@ts:row+rht"],
+)
 def test_not_fused(text):
     x = np.ones((16, 128), np.float32)
     spec = parse(text)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ml_dtypes
 import numpy as np
 import pytest
-from tests.cuda.test_panel_sums import same_sums
 
 from fp4sim.estimators.pipeline import prepare
 from fp4sim.geometry import Geometry
@@ -20,8 +19,18 @@ from fp4sim.panels import Panels
 from fp4sim.randbits import Stream
 from fp4sim.stats.metrics import ScaleCounts
 from fp4sim.stats.sums import SumTree
+from tests.cuda.test_panel_sums import same_sums
 
-SPECS = ["nvfp4", "mxfp4", "mxfp4@rceil", "mxfp4@even", "nvfp4@ts:none", "nvfp4/32@e5m2", "e2m1/16@ue5m3", "nvfp4+max:4"]
+SPECS = [
+    "nvfp4",
+    "mxfp4",
+    "mxfp4@rceil",
+    "mxfp4@even",
+    "nvfp4@ts:none",
+    "nvfp4/32@e5m2",
+    "e2m1/16@ue5m3",
+    "nvfp4+max:4",
+]
 
 
 def adversarial(shape: tuple[int, int], seed: int) -> np.ndarray:
@@ -94,7 +103,9 @@ def test_table_is_the_scale_stage(text):
     table = scale_table(quantizer)
     edges = table.start[table.start < 0x7F800000].astype(np.int64)
     drawn = np.random.default_rng(1).integers(0, int(quantizer.statistic.amax.view(np.uint32)), 100000)
-    bits = np.unique(np.clip(np.concatenate([edges, edges - 1, drawn]), 0, int(quantizer.statistic.amax.view(np.uint32))))
+    bits = np.unique(
+        np.clip(np.concatenate([edges, edges - 1, drawn]), 0, int(quantizer.statistic.amax.view(np.uint32)))
+    )
     amax = bits.astype(np.uint32).view(np.float32)[None, :]
     from fp4sim.gpu.scale_table import _scales
 

@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 
 def on_device(array: Any, dtype: Any = None) -> Any:
     """A C-contiguous CuPy array of what may be NumPy's."""
-    cupy = load.get_cupy()
     with load.device_errors():
-        return cupy.ascontiguousarray(cupy.asarray(array, dtype))
+        return load.get_cupy().asarray(array, dtype, order="C")
 
 
 def on_host(array: Any) -> NDArray[Any]:

@@ -48,7 +48,11 @@ def error_sums(
     limits = (int(cast.divides), int(np.float32(cast.fmt.max).view(np.uint32)), parts)
     args = (*head, x.shape[1], *tile, rows, cols, cell_rows, *limits, sums, counts, worst, where, occupancy)
     load.launch(load.kernel(SOURCE, "error_sums"), cells * parts * load.THREADS, args)
-    found = on_host(sums).reshape(cells, parts, 8), on_host(worst).reshape(cells, parts), on_host(where).reshape(cells, parts)
+    found = (
+        on_host(sums).reshape(cells, parts, 8),
+        on_host(worst).reshape(cells, parts),
+        on_host(where).reshape(cells, parts),
+    )
     by_cell = on_host(counts).astype(np.int64), on_host(occupancy)[:, : 1 << cast.fmt.bits].astype(np.int64)
     result = []
     for cell in range(cells):

@@ -60,7 +60,9 @@ class TensorStats:
 
 def can_measure(x: Any, block: int) -> bool:
     """Whether the kernel covers an array of whole blocks: float32, float16 or bfloat16 as uint16, aligned."""
-    return block in BLOCKS and x.dtype.name in ("float32", "float16", "uint16") and x.size % block == 0 and is_aligned(x)
+    return (
+        block in BLOCKS and x.dtype.name in ("float32", "float16", "uint16") and x.size % block == 0 and is_aligned(x)
+    )
 
 
 def tensor_stats(x: Any, block: int, table: ScaleTable, *, grid: int | None = None) -> TensorStats:
