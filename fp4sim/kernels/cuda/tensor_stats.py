@@ -47,6 +47,10 @@ class ScaleTable:
         bits = np.arange(1 << (31 - _COARSE), dtype=np.uint64) << np.uint64(_COARSE)
         return (np.searchsorted(self.start[:CODES], bits, side="right") - 1).astype(np.uint8)
 
+    def on_device(self) -> tuple[Any, ...]:
+        """The kernel's four tables."""
+        return tuple(map(on_device, (self.coarse, self.start, self.factor, self.decode)))
+
 
 @dataclass(frozen=True)
 class TensorStats:
@@ -65,21 +69,36 @@ def can_measure(x: Any, block: int) -> bool:
     )
 
 
+@dataclass(frozen=True)
+class Launched:
+    """What a launched kernel will have written, on the device: sums a chunk, worst ratios and places a thread block, counts."""
+
+    sums: Any
+    worst: Any
+    where: Any
+    counts: Any
+
+
 def tensor_stats(x: Any, block: int, table: ScaleTable, *, grid: int | None = None) -> TensorStats:
     """The statistics of finite ``x``, whose consecutive ``block`` elements share a scale; ``grid``: thread blocks to use."""
-    blocks = x.size // block
-    chunks = -(-blocks // _CHUNK)
-    launched = min(chunks, grid or _BLOCKS_PER_PROCESSOR * load.processors())
-    sums, counts = empty((chunks, 8), np.float64), zeros((_HEAD + 16 + CODES,), np.uint64)
-    worst, where = empty((launched,), np.float64), empty((launched,), np.int64)
-    tables = map(on_device, (table.coarse, table.start, table.factor, table.decode))
-    run = load.kernel(SOURCE, f"stats_{suffix(x)}_{block}")
-    load.launch(run, launched * load.THREADS, (x, blocks, *tables, sums, worst, where, counts))
-    found, ratios, places = on_host(counts).astype(np.int64), on_host(worst), on_host(where)
+    launched = launch(x, block, table.on_device(), grid)
+    found, ratios, places = on_host(launched.counts).astype(np.int64), on_host(launched.worst), on_host(launched.where)
     most = float(ratios.max())
     index = int(places[ratios == most].min())
     occupancy = found[_HEAD : _HEAD + 16]
     scale_zero, over, kept, lost = (int(count) for count in found[:_HEAD])
     causes = np.array([scale_zero, over, occupancy[0] + occupancy[8] - kept], np.int64)
-    total = PanelSums(int(x.size), merge_parts(on_host(sums)), causes, occupancy, most, index)
+    total = PanelSums(int(x.size), merge_parts(on_host(launched.sums)), causes, occupancy, most, index)
     return TensorStats(total, found[_HEAD + 16 :], lost)
+
+
+def launch(x: Any, block: int, tables: tuple[Any, ...], grid: int | None = None) -> Launched:
+    """Start the kernel; ``tables`` as :meth:`ScaleTable.on_device` gives them."""
+    blocks = x.size // block
+    chunks = -(-blocks // _CHUNK)
+    size = min(chunks, grid or _BLOCKS_PER_PROCESSOR * load.processors())
+    counts = zeros((_HEAD + 16 + CODES,), np.uint64)
+    out = Launched(empty((chunks, 8), np.float64), empty((size,), np.float64), empty((size,), np.int64), counts)
+    run = load.kernel(SOURCE, f"stats_{suffix(x)}_{block}")
+    load.launch(run, size * load.THREADS, (x, blocks, *tables, out.sums, out.worst, out.where, out.counts))
+    return out
