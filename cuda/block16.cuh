@@ -41,6 +41,24 @@ FP4_HD double fma_near(double a, double b, double c) {
 #endif
 }
 
+FP4_HD float fmax_num(float a, float b) {
+#if defined(__CUDA_ARCH__)
+    return fmaxf(a, b);
+#else
+    return std::fmax(a, b);
+#endif
+}
+
+FP4_HD float magnitude(float x) {
+#if defined(__CUDA_ARCH__)
+    return fabsf(x);
+#else
+    return std::fabs(x);
+#endif
+}
+
+FP4_HD float larger_magnitude(float most, float x) { return fmax_num(most, magnitude(x)); }
+
 // float16 bits widened, by the instruction where there is one.
 FP4_HD float half_to_float(u32 bits) {
 #if defined(__CUDA_ARCH__)
@@ -127,11 +145,7 @@ struct Sixteen {
 // The E2M1 value nearest to a magnitude of at most 6, ties to the even code. With 2^e the largest power of two not above
 // max(a, 1), the grid at a is 2^(e-1), which is one unit in the last place of 2^(e+22): adding that rounds to the grid.
 FP4_HD float nearest_e2m1(float a) {
-#if defined(__CUDA_ARCH__)
-    const float binade = fmaxf(a, 1.0f);
-#else
-    const float binade = std::fmax(a, 1.0f);
-#endif
+    const float binade = fmax_num(a, 1.0f);
     const float anchor = float_of(bits_of(binade) & INF_BITS);
     const float moved = fma_near(anchor, 4194304.0f, a);
     return fma_near(anchor, -4194304.0f, moved);

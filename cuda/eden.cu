@@ -5,22 +5,51 @@ using namespace fp4;
 
 namespace {
 
+// The random integers of a warp's blocks. Four neighbours share a Philox counter, so each of them makes the words of one of
+// the next four rounds, and hands them out when that round comes.
+struct SharedDraws {
+    Stream stream;
+    Words words;
+    u32 round = 0;
+
+    __device__ __forceinline__ u32 next(const Runs& at) {
+        const u32 mine = at.lane & 3u;
+        if (!(round & 3u)) words = philox((u64)(at.run >> 2) + mine * (u64)(at.stride >> 2), stream);
+        const int from = (int)((at.lane & ~3u) | (round & 3u));
+        u32 found = 0;
+        FP4_UNROLL
+        for (u32 w = 0; w < 4; ++w) {
+            const u32 word = __shfl_sync(~0u, words.w[w], from);
+            found = mine == w ? word : found;
+        }
+        ++round;
+        return found;
+    }
+};
+
 // MS-EDEN: the block scale times S, rounded stochastically with the random bits of the block's own index.
 template <Input type>
 __device__ __forceinline__ void rotate_eden(
     const void* x, u64* packed, u8* scales, i64 runs, const u32* signs, i64 size, i64 normalizer, i64 multiplier, i64 decode,
     const Stream& stream) {
+    __shared__ float factor[128];
+    const FactorTable table{factor};
+    table.fill(float_of((u32)decode));
     const Rotation rotation = rotation_of(signs, size, normalizer);
+    const u32 lane = threadIdx.x & 31;
+    const Flips<type> flips(rotation, lane);
+    SharedDraws draws{stream, {}};
     for (Runs at(runs); at.any(); at.run += at.stride) {
-        float y[16];
-        read<type>(x, at, y);
-        rotate16(y, rotation, at.lane, false);
+        float y[16], z[16], r[16];
+        read(x, at, flips, y);
+        rotate16(y, rotation, lane);
+        const u32 scale = nearest_e4m3(fmin_num(mul(amax16(y), float_of((u32)multiplier)), FLT_MAX_));
+        const u64 codes = encode16(y, factor[scale], z, r);
+        const float wanted = mul(e4m3_value(scale), eden_correction(z, r));
+        const u32 rounded = stochastic_e4m3(wanted, draws.next(at));
         if (!at.live()) continue;
-        Quantized q;
-        quantize16(y, float_of((u32)multiplier), float_of((u32)decode), q);
-        const float wanted = mul(q.value, eden_correction(q));
-        packed[at.run] = q.packed;
-        scales[at.run] = (u8)stochastic_e4m3(wanted, random_bits(stream, (u64)at.run, 32));
+        packed[at.run] = codes;
+        scales[at.run] = (u8)rounded;
     }
 }
 

@@ -5,6 +5,10 @@
 
 using namespace fp4;
 
+#ifndef MIN_BLOCKS
+#define MIN_BLOCKS 2
+#endif
+
 namespace {
 
 constexpr int THREADS = 256, BLOCKS_PER_THREAD = 16;  // a chunk: 4096 blocks, whose sums are one row of the output
@@ -121,6 +125,12 @@ __device__ __forceinline__ void one_block(
 }
 
 template <Input type, int HALVES>
+__device__ __forceinline__ void load(const void* x, i64 block, Sixteen<type> (&halves)[HALVES]) {
+    FP4_UNROLL
+    for (int h = 0; h < HALVES; ++h) halves[h].load(x, block * HALVES + h);
+}
+
+template <Input type, int HALVES>
 __device__ __forceinline__ void stats(
     const void* x, i64 blocks, const u8* coarse, const u32* start, const float* factor, const double* decode, double* sums,
     double* worst, i64* where, u64* counts) {
@@ -146,22 +156,17 @@ __device__ __forceinline__ void stats(
     for (i64 chunk = blockIdx.x; chunk < chunks; chunk += gridDim.x) {
         FP4_UNROLL
         for (int i = 0; i < 8; ++i) f.sums[i] = 0;
-        const i64 end = min(blocks, (chunk + 1) * per_chunk);
         i64 block = chunk * per_chunk + threadIdx.x;
+        const i64 ahead = blocks > block ? (blocks - block + THREADS - 1) / THREADS : 0;
+        const int count = ahead < BLOCKS_PER_THREAD ? (int)ahead : BLOCKS_PER_THREAD;
         Sixteen<type> next[HALVES];
-        if (block < end) {
-            FP4_UNROLL
-            for (int h = 0; h < HALVES; ++h) next[h].load(x, block * HALVES + h);
-        }
+        if (count > 0) load<type, HALVES>(x, block, next);
         FP4_ROLLED
-        for (; block < end; block += THREADS) {
+        for (int k = 0; k < count; ++k, block += THREADS) {
             Sixteen<type> halves[HALVES];
             FP4_UNROLL
             for (int h = 0; h < HALVES; ++h) halves[h] = next[h];
-            if (block + THREADS < end) {
-                FP4_UNROLL
-                for (int h = 0; h < HALVES; ++h) next[h].load(x, (block + THREADS) * HALVES + h);
-            }
+            if (k + 1 < count) load<type, HALVES>(x, block + THREADS, next);
             one_block<type, HALVES>(x, block, halves, table, bins, &hint, f);
         }
         const double total = block_sums(f.sums);
@@ -187,7 +192,7 @@ __device__ __forceinline__ void stats(
 }  // namespace
 
 #define STATS(name, type, halves)                                                                                          \
-    extern "C" __global__ void __launch_bounds__(THREADS, 2) name(                                                          \
+    extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) name(                                                          \
         const void* x, i64 blocks, const u8* coarse, const u32* start, const float* factor, const double* decode,          \
         double* sums, double* worst, i64* where, u64* counts) {                                                            \
         stats<type, halves>(x, blocks, coarse, start, factor, decode, sums, worst, where, counts);                         \

@@ -56,35 +56,6 @@ FP4_HD double bound_of(float top) {
 #endif
 }
 
-FP4_HD float magnitude(float x) { return float_of(bits_of(x) & MAGNITUDE); }
-
-// total += e^2, and a count, where a > b; the same where a = b, without a count. One predicate, no branch.
-FP4_HD void add_square_above(float a, float b, double e, double& total, u32& count) {
-#if defined(__CUDA_ARCH__)
-    asm("{.reg .pred p; setp.gt.f32 p, %3, %4; @p fma.rn.f64 %0, %2, %2, %0; @p add.u32 %1, %1, 1;}"
-        : "+d"(total), "+r"(count)
-        : "d"(e), "f"(a), "f"(b));
-#else
-    if (a > b) total = std::fma(e, e, total), ++count;
-#endif
-}
-
-FP4_HD void add_square_equal(float a, float b, double e, double& total) {
-#if defined(__CUDA_ARCH__)
-    asm("{.reg .pred p; setp.eq.f32 p, %2, %3; @p fma.rn.f64 %0, %1, %1, %0;}" : "+d"(total) : "d"(e), "f"(a), "f"(b));
-#else
-    if (a == b) total = std::fma(e, e, total);
-#endif
-}
-
-FP4_HD float larger_magnitude(float most, float x) {
-#if defined(__CUDA_ARCH__)
-    return fmaxf(most, fabsf(x));
-#else
-    return magnitude(x) > most ? magnitude(x) : most;
-#endif
-}
-
 // r of an element, x's sign aside; scaled: |fl(x factor)|.
 FP4_HD float grid_value(float x, float factor, float& scaled) {
     scaled = mul(magnitude(x), factor);
@@ -112,8 +83,8 @@ FP4_HD void block_errors(const Elements& x, float factor, double decode, BlockEr
             square = fma_near(e, e, square);
             along = fma_near(value, e, along);
             sum += e;
-            add_square_above(scaled, 6.0f, e, over, n_over);
-            add_square_equal(r, 0.0f, e, flushed);
+            if (scaled > 6.0f) over = fma_near(e, e, over), ++n_over;
+            if (r == 0.0f) flushed = fma_near(e, e, flushed);
             grid = fma_near(r, r, grid);
             selector = fma_near(r, i == 0 ? 2.0f : i == 1 ? 32.0f : i == 2 ? 512.0f : 8192.0f, selector);
             top = larger_magnitude(top, upper_half(e));

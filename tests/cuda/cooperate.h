@@ -51,6 +51,16 @@ static T __shfl_xor_sync(unsigned, T x, int lanes) {
     return out;
 }
 
+template <class T>
+static T __shfl_sync(unsigned, T x, int from) {
+    memcpy(&slot_[threadIdx.x], &x, sizeof x);
+    __syncwarp_();
+    T out;
+    memcpy(&out, &slot_[(threadIdx.x & ~31u) | (unsigned)from], sizeof out);
+    __syncwarp_();
+    return out;
+}
+
 static unsigned int __reduce_add_sync(unsigned, unsigned int x) {
     for (int lanes = 16; lanes; lanes /= 2) x += __shfl_xor_sync(~0u, x, lanes);
     return x;

@@ -1,4 +1,4 @@
-"""The Walsh-Hadamard transform on the GPU (cuda/hadamard.cu), alone and where its result's largest magnitude is all that counts."""
+"""The Walsh-Hadamard transform on the GPU (cuda/hadamard.cu), and the largest magnitude that it would give."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SOURCE = "hadamard.cu"
 RUN = 16  # elements of a thread
 LARGEST = 256
-_MOST_BLOCKS = 1 << 20  # of a launch; more runs go round
+_WARPS_FULL = 2048  # threads that a multiprocessor holds at most
 
 
 def rotate(x: Any, signs: NDArray[np.float32], *, inverse: bool = False) -> Any:
@@ -57,5 +57,5 @@ def suffix(x: Any) -> str:
 
 
 def run_threads(x: Any) -> int:
-    """Threads of a launch: one a run, up to a number."""
-    return min(x.size // RUN, _MOST_BLOCKS * load.THREADS)
+    """Threads of a launch: one a run, as many as the GPU holds at once."""
+    return min(x.size // RUN, load.processors() * _WARPS_FULL)
