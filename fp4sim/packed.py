@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from fp4sim.spec import Spec
 
 
+FLOATS = ("float16", "float32", "float64", "bfloat16")  # what values can be rounded to
+
+
 @dataclass(frozen=True, eq=False)
 class PackedTensor:
     """Codes and scales of a quantized tensor.
@@ -220,7 +223,7 @@ def float_name(dtype: Any) -> str:
     names = {"bf16": "bfloat16", "fp32": "float32", "fp16": "float16"}
     name = str(dtype).removeprefix("torch.") if not isinstance(dtype, (type, np.dtype)) else np.dtype(dtype).name
     name = names.get(name, name)
-    if name not in ("float16", "float32", "float64", "bfloat16"):
+    if name not in FLOATS:
         raise UsageError(f"cannot dequantize to {name}: float32, bfloat16, float16 and float64 are possible")
     return name
 

@@ -80,6 +80,14 @@ def device_array(x: Any) -> DeviceArray:
     return DeviceArray(x.view(_RAW[name]) if name in _RAW else x, name, "cupy")
 
 
+def read_back(x: Any) -> Any:
+    """A small device array on the host, as NumPy's or torch's."""
+    if _is_torch(x):
+        return x.detach().cpu()
+    with place_of(x):
+        return load.get_cupy().from_dlpack(x).get()
+
+
 def _check(name: str) -> None:
     if name not in ("float32", "float16", "bfloat16", "float64"):
         raise UsageError(f"dtype {name} cannot be quantized on the GPU: float32, bfloat16, float16 and float64 can")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fp4sim.errors import DeviceError
 from fp4sim.kernels.cuda import load
 from tests.cuda.fake_cupy import FakeCupy, fake_kernel
 
@@ -16,3 +17,12 @@ def host_device(monkeypatch):
     monkeypatch.setattr(load, "kernel", fake_kernel)
     monkeypatch.setattr(load, "processors", lambda: 1)
     return fake
+
+
+@pytest.fixture(scope="session")
+def gpu():
+    """CuPy on a usable GPU; without one the reason is the skip's."""
+    try:
+        return load.get_cupy()
+    except DeviceError as error:
+        pytest.skip(str(error))

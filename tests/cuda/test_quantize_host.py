@@ -8,6 +8,7 @@ import pytest
 
 import fp4sim
 from fp4sim.errors import UnreadableError, UsageError
+from fp4sim.gpu import quantize
 from fp4sim.gpu.quantize import runs_on_device
 
 pytestmark = pytest.mark.usefixtures("host_device")
@@ -111,6 +112,65 @@ def test_nan_and_inf(spec, host_device):
         same(device, fp4sim.quantize(x, spec, nonfinite=policy))
     with pytest.raises(UnreadableError, match=r"nan at \[3, 5\]"):
         fp4sim.quantize(host_device.asarray(x), spec)
+
+
+FUSED = [
+    "nvfp4", "nvfp4@ts:none", "nvfp4/16x16", "nvfp4+sr", "nvfp4+sr:bits=8", "nvfp4+sr:bits=5:clip", "nvfp4/16x16+sr:bits=8",
+    "mxfp4", "mxfp4@ceil", "mxfp4@rceil", "mxfp4@even", "mxfp4+sr", "mxfp4@even+sr:bits=8", "mxfp4@rceil+sr:bits=21",
+    "nvfp4+4over6", "nvfp4+4over6:mae", "nvfp4+4over6:absmax", "nvfp4@ts:none+4over6",
+]  # fmt: skip
+
+
+def awkward(dtype) -> np.ndarray:
+    """Blocks of every size of scale, subnormals, ties, zeros; 64 rows of 512."""
+    rng = np.random.default_rng(11)
+    x = rng.standard_normal((64, 512))
+    x[8:24] *= np.exp2(rng.integers(-140 if dtype != np.float16 else -24, 4, (16, 1)))
+    x[24:40] *= np.exp2(rng.integers(-30, 1, (16, 512)))
+    x[40:48] = rng.integers(-48, 49, (8, 512)) / 8
+    x[48:52] *= rng.random((4, 512)) < 0.05
+    x[52:54] = rng.choice([0.0, -0.0], (2, 512))
+    return x.astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("spec", FUSED)
+def test_fused_kernels(spec, dtype, host_device, monkeypatch):
+    x = awkward(dtype)
+    monkeypatch.setattr(quantize, "quantize_panels", None)  # the general path is not to be needed
+    device = fp4sim.quantize(host_device.asarray(x), spec, seed=3, name="w")
+    host = fp4sim.quantize(x, spec, seed=3, name="w")
+    same(device, host)
+    monkeypatch.setattr(quantize, "_quantize", None)
+    values = fp4sim.fake_quant(host_device.asarray(x), spec, seed=3, name="w").get()
+    expected = fp4sim.fake_quant(x, spec, seed=3, name="w")
+    assert (values.dtype, expected.dtype) == (x.dtype, x.dtype)
+    assert values.tobytes() == expected.tobytes() == host.dequantize(x.dtype).tobytes()
+
+
+@pytest.mark.parametrize("given", [1e-30, 1e-9, 0.37, 3e20])
+def test_fused_kernels_under_a_given_scale(given, host_device):
+    for dtype in (np.float32, ml_dtypes.bfloat16):
+        x, scale = awkward(dtype), np.float32(given)
+        for spec in ("nvfp4@ts:given", "nvfp4@ts:given+sr:bits=8", "nvfp4@ts:given+4over6"):
+            device = fp4sim.quantize(host_device.asarray(x), spec, tensor_scale=scale)
+            same(device, fp4sim.quantize(x, spec, tensor_scale=scale))
+            values = fp4sim.fake_quant(host_device.asarray(x), spec, tensor_scale=scale).get()
+            assert values.tobytes() == fp4sim.fake_quant(x, spec, tensor_scale=scale).tobytes()
+
+
+def test_fused_kernels_leave_extremes_to_the_general_path(host_device):
+    x = np.zeros((2, 64), np.float32)
+    x[0, 3] = 3.4e38  # rounds to 2^128 under `even`
+    for spec in ("mxfp4@even", "mxfp4", "mxfp4@rceil", "nvfp4"):
+        same(fp4sim.quantize(host_device.asarray(x), spec), fp4sim.quantize(x, spec))
+
+
+def test_fake_quant_of_what_has_no_kernel(host_device):
+    x = tensor((40, 50))
+    for spec, axis in (("nvfp4@torchao", -1), ("nvfp4", 0), ("mxplus", -1), ("e1m2/8@e4m3", 1)):
+        values = fp4sim.fake_quant(host_device.asarray(x), spec, axis=axis).get()
+        assert values.tobytes() == fp4sim.fake_quant(x, spec, axis=axis).tobytes()
 
 
 def test_refusals(host_device):
