@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from fp4sim.estimators.eden import correction_group, scale_stream
 from fp4sim.kernels.cuda.rotate import can_rotate, rotated_amax
 from fp4sim.kernels.cuda.rotated import rotate_quantize
 from fp4sim.quantizer import Quantizer
-from fp4sim.rounding import HARDWARE, Rounding
+from fp4sim.randbits import Stream
+from fp4sim.rounding import Rounding
 from fp4sim.statistic import Statistic
 from fp4sim.transforms import Rotation, rotation_of
 
@@ -19,15 +21,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fp4sim.geometry import Geometry
-    from fp4sim.randbits import Stream
     from fp4sim.spec import Spec
 
 _STEPS = {"h", "rht", "mseden", "rn", "max"}
 
 
+@dataclass(frozen=True)
+class Rotated:
+    """Codes, two a byte, and block scales, both flat on the device; the decode multiplier of the tensor."""
+
+    packed: Any
+    scales: Any
+    stored: np.float32
+    rotation: Rotation
+
+
 def is_fused(spec: Spec, geometry: Geometry, matrix: Any) -> bool:
     """Whether a spec is NVFP4 of a rotated tensor that the kernels cover: default arithmetic, one tensor scale."""
-    rotation = rotation_of(spec, _any_draw())
+    rotation = rotation_of(spec, Stream())  # of any draw
     block, scale = spec.block, spec.scale
     return (
         rotation is not None
@@ -51,8 +62,8 @@ def is_fused(spec: Spec, geometry: Geometry, matrix: Any) -> bool:
 
 def quantize_rotated(
     matrix: Any, spec: Spec, geometry: Geometry, stream: Stream, given: NDArray[np.float32] | None = None
-) -> tuple[Any, Any, np.float32, Rotation] | None:
-    """Packed codes (rows, length / 2), block scales (rows, length / 16), the stored tensor scale and the rotation.
+) -> Rotated | None:
+    """Quantize a matrix (rows, length) on the device.
 
     None where a rotated element is not finite: the general path says what is wrong, or drops it.
     """
@@ -63,16 +74,8 @@ def quantize_rotated(
         return None
     statistic = Statistic(amax, np.zeros(0, np.float32), 0, geometry)
     quantizer = Quantizer(spec, geometry, statistic, stream, given)
-    assert quantizer.cast_of().policy == HARDWARE
     factors = quantizer.factors(geometry.pieces[0], np.full((1, 1), amax, np.float32))
     multiplier = np.float32(factors.encode * target_of(spec).inverse)
     eden = scale_stream(stream) if spec.has("mseden") else None
     packed, scales = rotate_quantize(matrix, rotation.vector, multiplier, np.float32(factors.decode), eden)
-    stored = np.float32(factors.stored)
-    return packed.reshape(geometry.rows, -1), scales.reshape(geometry.rows, -1), stored, rotation
-
-
-def _any_draw() -> Stream:
-    from fp4sim.randbits import Stream
-
-    return Stream()
+    return Rotated(packed, scales, np.float32(factors.stored), rotation)
