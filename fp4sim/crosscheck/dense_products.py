@@ -31,18 +31,25 @@ class DenseKind:
     exponents: tuple[int, int]
     mantissa_bits: int
 
+    @property
+    def reaches_subnormals(self) -> bool:
+        """Whether products of normal codes can be subnormal in float32."""
+        return self.exponents[1] > 127
+
 
 FP16 = DenseKind("fp16", 16, np.uint16, (0, 31), 10)
 BF16 = DenseKind("bf16", 16, np.uint16, (97, 158), 7)
 TF32 = DenseKind("tf32", 8, np.uint32, (97, 158), 10)
 E4M3 = DenseKind("e4m3", 32, np.uint8, (0, 15), 3)
 KINDS = (FP16, BF16, TF32)
+_LOW_FIELDS = (46, 70)  # products of 2^-162 to 2^-114
 
 
 def operands(kind: DenseKind, count: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.uint32]]:
     """Codes (count, K) of A and B, bits of C (count,).
 
-    Few and many binades, halves that all but cancel, products with little beside them, C near, far and 0.
+    Few and many binades, halves that all but cancel, products with little beside them, C near, far and 0; where the format
+    reaches there, also results at and below float32's smallest normal.
     """
     rng = np.random.default_rng([kind.k, kind.mantissa_bits])
     codes = [_codes(kind, rng, count), _codes(kind, rng, count)]
@@ -58,7 +65,29 @@ def operands(kind: DenseKind, count: int) -> tuple[NDArray[Any], NDArray[Any], N
     c = exponent << np.uint32(23) | rng.integers(0, 1 << 23, count).astype(np.uint32)
     c |= rng.integers(0, 2, count).astype(np.uint32) << np.uint32(31)
     c[::3] = 0
+    if kind.reaches_subnormals:
+        rows = np.arange(3, count, 4)
+        for part in codes:
+            part[rows] = _codes(kind, rng, rows.size, _LOW_FIELDS)
+        small = rng.integers(0, 1 << 24, rows.size).astype(np.uint32) >> rng.integers(0, 24, rows.size).astype(
+            np.uint32
+        )
+        c[rows] = np.where(rng.random(rows.size) < 0.5, 0, small | c[rows] & np.uint32(1 << 31))
+        _cut_by_the_floor(kind, rng, codes, c, rows[1::2])
     return codes[0], codes[1], c
+
+
+def _cut_by_the_floor(
+    kind: DenseKind, rng: np.random.Generator, codes: list[NDArray[Any]], c: NDArray[np.uint32], rows: NDArray[Any]
+) -> None:
+    """Rows of 2^-149 (or 0) less one product of 2^-150 to 2^-170, and C = 0: the least anchor decides whether that counts."""
+    unit = 1 << kind.mantissa_bits + _shift(kind)
+    sign = 1 << (8 * np.dtype(kind.dtype).itemsize - 1)
+    for part in codes:
+        part[rows] = 0
+    c[rows] = 0
+    codes[0][rows, 0], codes[1][rows, 0] = 53 * unit * rng.integers(0, 2, rows.size), 52 * unit
+    codes[0][rows, 1], codes[1][rows, 1] = 53 * unit | sign, (51 - rng.integers(0, 21, rows.size)) * unit
 
 
 def multiply_dense(
@@ -96,8 +125,10 @@ def _shift(kind: DenseKind) -> int:
     return 13 if kind is TF32 else 0
 
 
-def _codes(kind: DenseKind, rng: np.random.Generator, count: int) -> NDArray[Any]:
-    low, high = kind.exponents
+def _codes(
+    kind: DenseKind, rng: np.random.Generator, count: int, fields: tuple[int, int] | None = None
+) -> NDArray[Any]:
+    low, high = fields or kind.exponents
     width = rng.choice([1, 4, high - low], (count, 1))
     start = rng.integers(low, high - width + 1)
     field = start + rng.integers(0, width, (count, kind.k))

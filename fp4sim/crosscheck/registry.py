@@ -15,6 +15,7 @@ MODULES = (
     "reciprocal",
     "own_primitives",
     "own_quantize",
+    "own_compare",
     "blackwell_casts",
     "stochastic_cast",
     "blackwell_quantize",

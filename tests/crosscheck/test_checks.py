@@ -188,6 +188,15 @@ def test_a_wrong_quantization_on_the_device_is_found_and_explained(monkeypatch: 
     assert any("CAUSE" in line for line in found.diagnosis)
 
 
+def test_wrong_statistics_on_the_device_are_found() -> None:
+    device = sim.SimulatedDevice((9, 0), {})
+    device.gain = 1 + 2.0**-20
+    found = run_check(device, OURS["own-compare"], sim.TINY)
+    assert found.status == "fail"
+    assert found.counts["nvfp4"].wrong > 0
+    assert found.diagnosis[0].startswith("nvfp4 on normal: ")
+
+
 @pytest.mark.parametrize("name", [name for name in OURS if name.startswith(("blackwell", "mma", "cvt"))])
 def test_hopper_skips_blackwells_checks_with_the_reason(name: str) -> None:
     found = run_check(sim.SimulatedDevice((9, 0), {}), OURS[name], sim.TINY)

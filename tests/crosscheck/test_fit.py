@@ -54,6 +54,20 @@ def test_a_planted_model_is_found(kind: DenseKind, changes: dict[str, object]) -
     assert not any(words.startswith("fraction") for words in best.tied)
 
 
+@pytest.mark.parametrize("kind", [BF16, TF32], ids=lambda kind: kind.name)
+@pytest.mark.parametrize(
+    "changes",
+    [{"floor": -126}, {"floor": None}, {"flush_result": True}, {"subnormal_c": "flushed"}, {"negative_zero": True}],
+    ids=str,
+)
+def test_corners_of_small_numbers_are_found(kind: DenseKind, changes: dict[str, object]) -> None:
+    best = found(kind, Candidate(replace(START.model, step=kind.k, **changes)), (4, 8, 16))
+    assert best.missed == 0
+    assert {name: getattr(best.best.model, name) for name in changes} == changes
+    name = next(iter(changes)).replace("_", " ")
+    assert not [words for words in best.tied if words.startswith(name)]
+
+
 def test_fewer_mantissa_bits_of_the_result_are_found() -> None:
     planted = Candidate(replace(START.model, step=32, fraction=13), 13)
     a, b, _ = operands(E4M3, 64)
