@@ -63,8 +63,7 @@ def figure(result: BiasResult | LayerResult) -> Figure:
     drawn = _drawn(found[:MOST_PANELS], of)
     left_out = len(found) - MOST_PANELS
     if left_out > 0:
-        with figure_style():
-            add_note(drawn, f"{count_of(left_out, 'more tensor')} not drawn.")
+        add_note(drawn, f"{count_of(left_out, 'more tensor')} not drawn.")
     return drawn
 
 
