@@ -9,11 +9,13 @@ import typer
 from fp4sim.cli.bias import bias
 from fp4sim.cli.compare import compare
 from fp4sim.cli.convert import convert
+from fp4sim.cli.crosscheck import crosscheck
 from fp4sim.cli.dequantize import dequantize
 from fp4sim.cli.dialects import dialects
 from fp4sim.cli.diff import diff
 from fp4sim.cli.estimators import estimators
 from fp4sim.cli.formats import formats
+from fp4sim.cli.gemm import gemm
 from fp4sim.cli.golden import golden
 from fp4sim.cli.guard import GuardedGroup
 from fp4sim.cli.inspect import inspect
@@ -83,12 +85,14 @@ for _command in (
     plot,
     reproduce,
     diff,
+    gemm,
     formats,
     dialects,
     spec,
     estimators,
     sources,
     mutations,
+    crosscheck,
 ):
     app.command()(_command)
 app.add_typer(golden)

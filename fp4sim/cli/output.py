@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from fp4sim.report.result import Result
+    from fp4sim.report.result import Made
 
 LIST_SUFFIXES = (".json", ".txt")
 
@@ -48,7 +48,7 @@ def check_outputs(paths: Sequence[Path], sources: Sequence[str] = (), suffixes: 
             raise UsageError(f"cannot write {shown(str(path))}: it is one of the sources")
 
 
-def write_outputs(result: Result, paths: Sequence[Path], failed: Sequence[str] = ()) -> None:
+def write_outputs(result: Made, paths: Sequence[Path], failed: Sequence[str] = ()) -> None:
     """Write each file whole or not at all. ``failed``: thresholds that the result crosses, for JUnit."""
     from fp4sim.report.render import render
 
@@ -64,7 +64,7 @@ def write_text(path: Path, text: str) -> None:
         file.write(text)
 
 
-def print_json(result: Result) -> None:
+def print_json(result: Made) -> None:
     """The result as strict JSON on stdout."""
     from fp4sim.cli.console import emit
     from fp4sim.report.json_text import strict_json

@@ -24,7 +24,7 @@ from fp4sim.cli.output import Output
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fp4sim.report.result import Result
+    from fp4sim.report.result import Made
 
 
 class _MakeByDefault(TyperGroup):
@@ -118,7 +118,7 @@ def _files(output: Sequence[Path] | None) -> Sequence[Path]:
     return output
 
 
-def _write(result: Result, paths: Sequence[Path]) -> None:
+def _write(result: Made, paths: Sequence[Path]) -> None:
     """Write the files and say on stdout what they are and, first of all, what they mean."""
     from fp4sim.cli.console import emit
     from fp4sim.cli.output import write_outputs

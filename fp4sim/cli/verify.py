@@ -59,6 +59,13 @@ def verify(
     zeros: Annotated[
         str, typer.Option(metavar="RULE", help="The sign of decoded zeros: signed (a bit like others), or any.")
     ] = "signed",
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="The matrix unit behind a GEMM output (see fp4sim gemm), or bound: any FP32 accumulation.",
+        ),
+    ] = "blackwell",
     seed: Seed = 0,
     threads: Threads = None,
     json: Json = False,
@@ -80,10 +87,10 @@ def verify(
     """Compare a kernel's dump with fp4sim's own quantization, bit for bit, and explain what differs.
 
     A dump names its arrays [CASE.]x, and any of codes, block_scale, tensor_scale (a multiplier) or global_scale (a divisor)
-    and dequantized; codes.0, codes.1 … are draws of a stochastic kernel. y is a GEMM output (with the operand w), held to
-    a bound and not to bits. With --against each quantized weight of a checkpoint is compared with the quantization of the
-    float weight of its name. A golden pack brings its own specs; --against names the kernel's outputs on it, as for
-    fp4sim golden check.
+    and dequantized; codes.0, codes.1 … are draws of a stochastic kernel. y is a GEMM output (with the operand w): bit for
+    bit that of --model, else inside what any order of its steps could give. With --against each quantized weight of a
+    checkpoint is compared with the quantization of the float weight of its name. A golden pack brings its own specs;
+    --against names the kernel's outputs on it, as for fp4sim golden check.
     """
     from fp4sim.cli.output import check_outputs, write_outputs, write_text
     from fp4sim.cli.stamp import stamped
@@ -112,7 +119,7 @@ def verify(
     if dump is None:
         raise UsageError("no DUMP: name the file or folder that holds what a kernel read and wrote")
     wanted = parse(spec)
-    options = Options(axis, scale_layout, padding, zeros, seed, identify=identify, threads=threads)
+    options = Options(axis, scale_layout, padding, zeros, seed, identify=identify, threads=threads, model=model)
     options.check()
     given = (dump, *([against] if against else []))
     check_outputs(output or (), given)

@@ -10,11 +10,13 @@ from fp4sim.errors import UsageError
 from fp4sim.mma.instances import model_named
 from fp4sim.mma.multiply import Path, multiply
 from fp4sim.mma.operands import block_scaled, check_kind
+from fp4sim.mma.order import order_named
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fp4sim.mma.model import MmaModel
+    from fp4sim.mma.order import Order
 
 
 def block_scaled_mma(
@@ -27,6 +29,7 @@ def block_scaled_mma(
     scale_format: str,
     block: int,
     model: str | MmaModel = "blackwell",
+    order: str | Order = "chain",
     path: Path = "compiled",
     threads: int | None = None,
 ) -> NDArray[np.float32]:
@@ -40,7 +43,10 @@ def block_scaled_mma(
         a_scale: uint8 (m, K/block), scale codes; ``b_scale``: (n, K/block). float8 arrays must be viewed as uint8.
         scale_format, block: ``"ue4m3"`` with 16, ``"ue8m0"`` with 32 or 16; nothing else is an instruction.
         model: a name of :func:`fp4sim.mma.model_names`, or an :class:`fp4sim.mma.MmaModel`.
-        path: ``"compiled"``, or ``"reference"``, which is Python integers: the definition, about a thousand times slower.
+        order: ``"chain"``, ``"split-k:N"`` or ``"stream-k:STEP:STEP…"``, or an :class:`fp4sim.mma.Order`.
+        path: ``"compiled"``, or one that is forced: ``"proven"`` (a BLAS where that is proven exact), ``"emulated"`` (every
+            step), ``"wide"`` (the same by a kernel for all models), ``"reference"`` (Python integers: the definition, a
+            million times slower). They give the same bits.
         threads: worker threads; None means all processors. No thread count changes a bit.
 
     All five arrays may have one more axis in front, of independent products.
@@ -52,7 +58,7 @@ def block_scaled_mma(
     Raises:
         UsageError for dtypes, shapes that do not fit, formats that no instruction takes and unknown models.
     """
-    rule, fmt = model_named(model), check_kind(scale_format, block)
+    rule, fmt, plan = model_named(model), check_kind(scale_format, block), order_named(order)
     arrays = {"a_packed": a_packed, "b_packed": b_packed, "a_scale": a_scale, "b_scale": b_scale}
     batched = {name: _bytes(name, array) for name, array in arrays.items()}
     words = float_bits(c)
@@ -62,7 +68,8 @@ def block_scaled_mma(
     lifted = {name: array[None] if array.ndim == 2 else array for name, array in batched.items()}
     a = block_scaled(lifted["a_packed"], lifted["a_scale"], fmt, block, rule)
     b = block_scaled(lifted["b_packed"], lifted["b_scale"], fmt, block, rule)
-    bits = multiply(a, b, words[None] if words.ndim == 2 else words, rule, path, threads)
+    c_words = words[None] if words.ndim == 2 else words
+    bits = multiply(a, b, c_words, rule, path, threads, plan)
     return bits.reshape(words.shape).view(np.float32)
 
 

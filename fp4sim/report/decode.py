@@ -54,19 +54,34 @@ def _record(kind: Any) -> Decode:
             decoders.update({name: _decoder(hints[name]) for name, _ in known})
         values = {}
         for name, needed in known:
-            key = _KEYS.get(name, name)
+            key = _KEYS[name] if _KEYS.get(name) in data else name
             if key in data:
                 values[name] = decoders[name](data[key], f"{where}.{key}" if where else key)
             elif needed:
-                raise UnreadableError(f"{where or 'the result'} has no '{key}'; the file is damaged or no result")
+                raise UnreadableError(
+                    f"{where or 'the result'} has no '{_KEYS.get(name, name)}'; the file is damaged or no result"
+                )
         return kind(**values)
 
     return run
 
 
 def _optional(kinds: tuple[Any, ...]) -> Decode:
-    (inner,) = [_decoder(kind) for kind in kinds if kind is not NoneType]
-    return lambda data, where: None if data is None else inner(data, where)
+    """One of several types, the first that fits; None where it is among them."""
+    inner = [_decoder(kind) for kind in kinds if kind is not NoneType]
+    may_be_none = NoneType in kinds
+
+    def run(data: Any, where: str) -> Any:
+        if data is None and may_be_none:
+            return None
+        for one in inner[:-1]:
+            try:
+                return one(data, where)
+            except UnreadableError:
+                continue
+        return inner[-1](data, where)
+
+    return run
 
 
 def _many(kind: Any) -> Decode:

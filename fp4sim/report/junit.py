@@ -45,7 +45,7 @@ def _check(case: CaseResult, result: VerifyResult) -> Check:
         numbers[f"fp4sim.{part}_mismatched"] = str(count.wrong)
         numbers[f"fp4sim.{part}_compared"] = str(count.total)
     if case.gemm is not None:
-        numbers["fp4sim.gemm_outside_bound"] = str(case.gemm.outside)
+        numbers["fp4sim.gemm_outside"] = str(case.gemm.outside)
         numbers["fp4sim.gemm_compared"] = str(case.gemm.total)
     failure = None
     if not case.ok:
@@ -59,7 +59,7 @@ def summary(case: CaseResult) -> str:
     """What is wrong with a case on one line: counts, then the first explanation."""
     wrong = [f"{part} {count.wrong:,}/{count.total:,}" for part, count in case.counts.items() if count.wrong]
     if case.gemm is not None and case.gemm.outside:
-        wrong.append(f"GEMM outputs outside their bound {case.gemm.outside:,}/{case.gemm.total:,}")
+        wrong.append(f"GEMM outputs that are not possible {case.gemm.outside:,}/{case.gemm.total:,}")
     alarms = [alarm.name for alarm in (case.stochastic.alarms if case.stochastic else ()) if alarm.failed]
     text = ", ".join([*wrong, *alarms]) or "right"
     known = [finding.sentence for finding in case.findings if finding.cause != "unknown"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from fp4sim.errors import UsageError
 
 if TYPE_CHECKING:
-    from fp4sim.report.result import Result
+    from fp4sim.report.result import Made
 
 Home = str  # "module:name" within fp4sim.report
 
@@ -37,9 +37,9 @@ class Kind:
         """The schema without its namespace."""
         return self.schema.partition(".")[2]
 
-    def load_record(self) -> type[Result]:
+    def load_record(self) -> type[Made]:
         """The class of its results."""
-        return cast("type[Result]", found(self.record))
+        return cast("type[Made]", found(self.record))
 
 
 def found(home: Home) -> Callable[..., Any]:
@@ -113,10 +113,34 @@ KINDS = (
         csv="csv_kinds:mutation_csv",
         junit="junit_kinds:mutation_suites",
     ),
+    Kind(
+        *("fp4sim.gemm", 1, "gemm_model:GemmErrors"),
+        text="text_kinds:gemm_text",
+        html="html.gemm:gemm_document",
+        markdown="gemm_markdown:gemm_markdown",
+        csv="gemm_csv:gemm_csv",
+        junit="junit_device:gemm_suites",
+    ),
+    Kind(
+        *("fp4sim.gemm-fit", 1, "gemm_fit_model:FitResult"),
+        text="text_kinds:fit_text",
+        html="html.gemm:fit_document",
+        markdown="gemm_fit_text:fit_markdown",
+        csv="gemm_fit_csv:fit_csv",
+        junit="junit_device:fit_suites",
+    ),
+    Kind(
+        *("fp4sim.evidence", 1, "evidence_model:Evidence"),
+        text="evidence_text:evidence_text",
+        html="html.evidence:evidence_document",
+        markdown="evidence_files:evidence_markdown",
+        csv="evidence_files:evidence_csv",
+        junit="junit_device:evidence_suites",
+    ),
 )
 
 
-def kind_of(result: Result) -> Kind:
+def kind_of(result: Made) -> Kind:
     """The kind of a result. Raises UsageError for what is no result."""
     schema = getattr(result, "schema", None)
     for kind in KINDS:

@@ -30,9 +30,12 @@ _PLAIN = re.compile(r"[\w ./:,;=@+()\[\]#~%^$!?*-]+", re.ASCII)
 
 
 def compare_markdown(result: CompareResult, metrics: Sequence[str] | None = None) -> str:
-    """Totals, tensors and what was skipped. ``metrics`` chooses the columns of both tables."""
+    """What it means, totals, tensors and what was skipped. ``metrics`` chooses the columns of both tables."""
+    from fp4sim.report.summary import sentences_of
+
     parts = [
         f"### Error of {', '.join(code(info.short) for info in result.formats)}",
+        "\n".join(f"- {escaped(sentence.text)}" for sentence in sentences_of(result)),
         _totals(result, metrics or TOTAL_METRICS),
         "relMSE = Σ(x̂−x)²/Σx². Totals are ratios of sums over all elements; medians are over tensors. Best in bold.",
         _tensors(result, metrics or TENSOR_METRICS),

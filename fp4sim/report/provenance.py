@@ -54,6 +54,9 @@ def with_short_sources(result: R) -> R:
             changed[one.name] = short_path(value)
         elif one.name == "sources":
             changed[one.name] = tuple(short_path(text) for text in value)
+        elif is_dataclass(value) and hasattr(value, "label"):  # an operand of a product: FILE::TENSOR
+            path, sign, tensor = value.label.partition("::")
+            changed[one.name] = replace(value, label=f"{short_path(path)}{sign}{tensor}")  # type: ignore[type-var]
         elif isinstance(value, tuple) and value and is_dataclass(value[0]) and hasattr(value[0], "source"):
             changed[one.name] = tuple(replace(row, source=short_path(row.source)) for row in value)
     return replace(result, **changed)

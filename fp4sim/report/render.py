@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from fp4sim.report.result import Result
+    from fp4sim.report.result import Made
 
 SUFFIXES = (".html", ".md", ".json", ".csv", ".xml", ".txt")
 WIDTH = 100  # of tables in .txt
 
 
-def render(result: Result, suffix: str, failed: Sequence[str] = ()) -> str:
+def render(result: Made, suffix: str, failed: Sequence[str] = ()) -> str:
     """A result as HTML, Markdown, JSON, CSV, JUnit (.xml) or plain text.
 
     ``failed``: what made the command fail beyond the result itself (thresholds), which JUnit counts as failures.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
     import os
@@ -60,6 +60,25 @@ class Result:
         from fp4sim.report.store import save_result
 
         save_result(path, self)
+
+
+class Made(Protocol):
+    """What every kind of result says of itself, evidence files included, which have a shape of their own."""
+
+    @property
+    def schema(self) -> str:
+        """Its name and version, such as ``fp4sim.compare/1``."""
+
+    @property
+    def version(self) -> str:
+        """Of the fp4sim that made it."""
+
+    @property
+    def bits_version(self) -> int:
+        """Of the bits."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Strict-JSON data."""
 
 
 _HEAD = ("version", "bits_version")

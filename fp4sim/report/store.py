@@ -16,19 +16,19 @@ from fp4sim.report.json_text import strict_json
 from fp4sim.report.kinds import KINDS, kind_of
 
 if TYPE_CHECKING:
-    from fp4sim.report.result import Result
+    from fp4sim.report.result import Made
 
 _SCHEMA = re.compile(r"(fp4sim\.[a-z0-9-]+)/([1-9][0-9]{0,8})")
 
 
-def save_result(path: str | os.PathLike[str], result: Result) -> None:
+def save_result(path: str | os.PathLike[str], result: Made) -> None:
     """Write a result as JSON, whole or not at all. Raises UsageError where the file cannot be written or it is no result."""
     kind_of(result)
     with write_atomically(path, "w") as file:
         file.write(strict_json(result.to_dict()))
 
 
-def load_result(path: str | os.PathLike[str]) -> Result:
+def load_result(path: str | os.PathLike[str]) -> Made:
     """Read what ``save``, ``-o FILE.json`` or ``--json`` wrote: ``load_result(p)`` equals the result that was saved.
 
     Fields that this version does not know are left out. Raises UnreadableError for what is no result of fp4sim, is
@@ -44,7 +44,7 @@ def load_result(path: str | os.PathLike[str]) -> Result:
     return result_of(parse_object(raw, label), label)
 
 
-def result_of(data: dict[str, Any], where: str = "the result") -> Result:
+def result_of(data: dict[str, Any], where: str = "the result") -> Made:
     """A result from the data of its JSON. Raises UnreadableError, each message starting with ``where``."""
     from fp4sim import __version__
 
@@ -61,6 +61,6 @@ def result_of(data: dict[str, Any], where: str = "the result") -> Result:
             f" upgrade to a version of fp4sim that reads {match[0]}"
         )
     try:
-        return cast("Result", decode(kind.load_record(), data))
+        return cast("Made", decode(kind.load_record(), data))
     except UnreadableError as error:
         raise UnreadableError(f"{where}: {error}") from None

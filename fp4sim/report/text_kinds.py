@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from fp4sim.report.bias_terminal import BiasView, print_bias
 from fp4sim.report.diff_table import print_diff
+from fp4sim.report.gemm_fit_text import print_fit
+from fp4sim.report.gemm_terminal import print_gemm
 from fp4sim.report.layer_terminal import print_layer
 from fp4sim.report.order import worst_first
 from fp4sim.report.render import drawn
@@ -15,6 +17,8 @@ from fp4sim.report.terminal import print_compare
 if TYPE_CHECKING:
     from fp4sim.report.bias_model import BiasResult
     from fp4sim.report.diff_model import DiffResult
+    from fp4sim.report.gemm_fit_model import FitResult
+    from fp4sim.report.gemm_model import GemmErrors
     from fp4sim.report.layer_model import LayerResult
     from fp4sim.report.model import CompareResult
     from fp4sim.report.reproduction_model import Reproduction
@@ -43,3 +47,13 @@ def diff_text(result: DiffResult) -> str:
 def reproduction_text(result: Reproduction) -> str:
     """As ``fp4sim reproduce`` prints it."""
     return drawn(lambda console: print_reproduction(console, result))
+
+
+def gemm_text(result: GemmErrors) -> str:
+    """As ``fp4sim gemm`` prints it."""
+    return drawn(lambda console: print_gemm(console, result))
+
+
+def fit_text(result: FitResult) -> str:
+    """As ``fp4sim gemm --fit`` prints it."""
+    return drawn(lambda console: print_fit(console, result))

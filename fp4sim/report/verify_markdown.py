@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fp4sim.report.cells import count_of, shape_text
+from fp4sim.report.gemm_text import gemm_lines, gemm_verdict
 from fp4sim.report.markdown import code, escaped
-from fp4sim.report.verify_text import close_lines, compared_text, gemm_lines
+from fp4sim.report.verify_text import close_lines, compared_text
 
 if TYPE_CHECKING:
     from fp4sim.report.verify_model import CaseResult, VerifyResult
@@ -47,13 +48,11 @@ def _table(result: VerifyResult) -> str:
 
 
 def _gemm(result: VerifyResult) -> str:
-    found = result.gemm
-    if found is None:
-        return ""
-    return (
-        f"Of {found.total:,} GEMM outputs {found.wrong:,} are outside the bound of FP32 accumulation: a bound on the float64"
-        " product, not bit equality."
-    )
+    found = [case.gemm for case in result.cases if case.gemm]
+    outside = sum(one.outside for one in found)
+    if outside:
+        return f"Of {sum(one.total for one in found):,} GEMM outputs {outside:,} are not possible."
+    return f"{gemm_verdict(found)}." if found else ""
 
 
 def _details(case: CaseResult) -> str:

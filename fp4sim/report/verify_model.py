@@ -122,21 +122,56 @@ class StochasticResult:
 
 
 @dataclass(frozen=True)
-class GemmResult:
-    """A GEMM output held to the bound of FP32 accumulation, which is no bit equality. ``shape``: M, N, K.
+class GemmModel:
+    """A model of a matrix unit, in an order of steps: how many words of the output differ from what it gives."""
 
-    ``outside`` of ``total`` elements are beyond it; ``worst``: the largest error in units of the bound (None: not finite),
-    ``error``: that error, ``worst_at``: its index in y. ``operands``: where they come from.
+    name: str
+    differing: int
+    compared: int
+
+
+@dataclass(frozen=True)
+class GemmOutside:
+    """An element that no order of a model's steps gives: its index in y, its value, and the least and largest possible."""
+
+    index: tuple[int, ...]
+    found: float | str
+    low: float | str
+    high: float | str
+
+
+@dataclass(frozen=True)
+class GemmResult:
+    """A GEMM output. ``shape``: M, N, K. ``outside`` of ``total`` elements are not possible, and make the case fail.
+
+    ``method`` is what that was judged by. ``"enclosure"``: what any order of accumulation under ``model`` could give;
+    ``equal`` elements are bit for bit what its plain chain gives, ``beyond`` are the first of those outside. ``"bound"``: the
+    error bound of FP32 accumulation alone, because it was asked for or because of ``reason``.
+    ``beyond_bound``: elements outside that bound; ``worst``: the largest error in units of it (None: not finite), ``error``:
+    that error, ``worst_at``: its index. ``models``: others that were held against the output. ``operands``: where they come
+    from.
     """
 
     shape: tuple[int, ...]
     dtype: str
+    method: str
     outside: int
     total: int
+    beyond_bound: int
     worst: float | None
     error: float | None
     worst_at: tuple[int, ...]
     operands: str
+    model: str | None = None
+    equal: int | None = None
+    beyond: tuple[GemmOutside, ...] = ()
+    models: tuple[GemmModel, ...] = ()
+    reason: str = ""
+
+    @property
+    def obeyed(self) -> tuple[str, ...]:
+        """The models that give every word that was compared."""
+        return tuple(one.name for one in self.models if not one.differing)
 
 
 @dataclass(frozen=True)
@@ -167,7 +202,7 @@ class CaseResult:
 
     @property
     def ok(self) -> bool:
-        """Whether every compared bit is right, a GEMM output is inside its bound, and no alarm says otherwise."""
+        """Whether every compared bit is right, every element of a GEMM output possible, and no alarm says otherwise."""
         alarmed = self.stochastic is not None and any(alarm.failed for alarm in self.stochastic.alarms)
         beyond = self.gemm is not None and self.gemm.outside > 0
         return not alarmed and not beyond and all(count.wrong == 0 for count in self.counts.values())
@@ -206,7 +241,7 @@ class VerifyResult(Result):
 
     @property
     def gemm(self) -> Count | None:
-        """Elements of GEMM outputs outside their bound, over all cases; None where there are no GEMM outputs."""
+        """Elements of GEMM outputs that are not possible, over all cases; None where there are no GEMM outputs."""
         found = [Count(case.gemm.outside, case.gemm.total) for case in self.cases if case.gemm is not None]
         return sum(found[1:], found[0]) if found else None
 

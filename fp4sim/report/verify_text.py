@@ -6,6 +6,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from fp4sim.report.cells import count_of, safe_name, shape_text
+from fp4sim.report.gemm_text import gemm_lines, gemm_verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
         CaseResult,
         Closeness,
         Count,
-        GemmResult,
         StochasticResult,
         VerifyResult,
     )
@@ -133,18 +133,6 @@ def _case(case: CaseResult, result: VerifyResult) -> Iterator[str]:
         yield f"Note: {note}"
 
 
-def gemm_lines(found: GemmResult) -> Iterator[str]:
-    """A GEMM output: how many elements are outside the bound, how near the worst comes, and what that means."""
-    rows, cols, depth = found.shape
-    worst = "not finite" if found.worst is None else f"{found.worst:.3g} of the bound"
-    error = "" if found.error is None else f" ({found.error:.4g})"
-    yield (
-        f"GEMM output, M {rows:,}, N {cols:,}, K {depth:,}, {found.dtype}: {found.outside:,} of {found.total:,} outside the"
-        f" bound of FP32 accumulation; the worst error is {worst}{error}, at {found.worst_at}"
-    )
-    yield f"{_INDENT}a bound, not bit equality, on the float64 product of the decoded operands: {found.operands}"
-
-
 def _stochastic(found: StochasticResult) -> Iterator[str]:
     p_value = "not tested" if found.p_value is None else f"p = {found.p_value:.3g}"
     bits = f", {', '.join(map(str, found.bits))} random bits fit" if found.bits else ""
@@ -173,13 +161,13 @@ def _verdict(result: VerifyResult, failed: int) -> list[str]:
     gemm = result.gemm
     if failed:
         parts = [f"differing {counts_text(result.totals)}"] if result.totals else []
-        parts += [f"GEMM outputs outside their bound {gemm.wrong:,}/{gemm.total:,}"] if gemm else []
+        parts += [f"GEMM outputs that are not possible {gemm.wrong:,}/{gemm.total:,}"] if gemm else []
         return [f"FAILED: {failed:,} of {cases} not {result.short}; {'; '.join(parts)}"]
-    within = f"{count_of(gemm.total, 'GEMM output')} within the bound of FP32 accumulation" if gemm else ""
+    within = gemm_verdict([case.gemm for case in result.cases if case.gemm])
     if not result.totals:
-        return [f"OK: {cases} of {result.short}: {within}; nothing was compared bit for bit"]
+        return [f"OK: {cases} of {result.short}: {within}; no codes or scales were compared"]
     compared = f"{compared_text(result.totals)} compared, none differs"
-    return [f"OK: {cases} bit for bit {result.short}: {compared}" + (f"; {within}, not bit for bit" if within else "")]
+    return [f"OK: {cases} bit for bit {result.short}: {compared}" + (f"; {within}" if within else "")]
 
 
 def _wrapped(line: str, width: int) -> list[str]:

@@ -21,7 +21,8 @@ from fp4sim.verifying.expected import Expected, expect
 from fp4sim.verifying.explain.gemm import explain as explain_gemm
 from fp4sim.verifying.explain.hypothesis import unequal
 from fp4sim.verifying.explain.scene import Scene
-from fp4sim.verifying.gemm import Product, judge_gemm, product_of
+from fp4sim.verifying.gemm import Product, product_of
+from fp4sim.verifying.gemm_judge import check_model, judge_gemm
 from fp4sim.verifying.identify import identify, rates
 from fp4sim.verifying.stochastic import judge_draws
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from fp4sim.spec import Spec
     from fp4sim.verifying.dump import Case, Dump
+    from fp4sim.verifying.gemm_dump import Gemm
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Options:
 
     ``layout``: of the block scales, ``auto``: by their size. ``padding``: must it be ``zero``, or is it ``any``. ``zeros``:
     does the sign of a decoded zero count (``signed``), or not (``any``). ``explain``: look for causes. ``identify``: try
-    every dialect.
+    every dialect. ``model``: of the matrix unit behind a GEMM output, or ``bound`` (see :mod:`fp4sim.verifying.gemm_judge`).
     """
 
     axis: int = -1
@@ -51,6 +53,7 @@ class Options:
     explain: bool = True
     identify: bool = False
     threads: int | None = None
+    model: str = "blackwell"
 
     def check(self) -> None:
         """Raise UsageError for values that there are not."""
@@ -60,6 +63,7 @@ class Options:
             raise UsageError(f"padding {self.padding!r}: zero or any")
         if self.zeros not in ("signed", "any"):
             raise UsageError(f"zeros {self.zeros!r}: signed or any")
+        check_model(self.model)
 
 
 def verify_dump(dump: Dump, spec: Spec, options: Options = Options()) -> VerifyResult:
@@ -94,6 +98,7 @@ def result_of(
         "padding": options.padding,
         "zeros": options.zeros,
         "seed": options.seed,
+        "model": options.model,
     }
     return VerifyResult(
         str(spec),
@@ -130,7 +135,8 @@ def verify_case(case: Case, spec: Spec, options: Options) -> CaseResult:
     counts = _counts(scene, options)
     if stochastic is not None:
         counts["codes"] = stochastic[1]
-    product = _product(case, scene, options)
+    product = None if case.gemm is None else _product(case, case.gemm, expected, output, options)
+    judged = None if product is None else judge_gemm(product, case.x.shape, options.model, scene.threads)
     result = CaseResult(
         case.name,
         tuple(case.x.shape),
@@ -138,13 +144,13 @@ def verify_case(case: Case, spec: Spec, options: Options) -> CaseResult:
         counts,
         closeness(expected, output, scene.threads),
         stochastic=None if stochastic is None else stochastic[0],
-        gemm=None if product is None else judge_gemm(product, case.x.shape),
+        gemm=None if judged is None else judged.result,
         notes=(*case.notes, *repeated, *_notes(output, counts, options)),
     )
     if not result.ok:
         result = _explained(result, scene, options, stochastic is not None)
-        if product is not None and result.gemm is not None and result.gemm.outside and options.explain:
-            result = replace(result, findings=(*result.findings, explain_gemm(product, result.gemm.outside)))
+        if product is not None and judged is not None and judged.result.outside and options.explain:
+            result = replace(result, findings=(*result.findings, *explain_gemm(product, judged)))
     if options.identify:
         seen = replace(output, codes=None) if spec.rounding is Rounding.SR else output  # no draw equals another
         found = identify(spec, seen, lambda other: rates(requantize(other, None, None), seen, signed=signed))
@@ -163,18 +169,28 @@ def _worst_draw(output: Output, expected: Expected) -> tuple[Output, list[str]]:
     return replace(output, codes=output.draws[worst]), [note] if wrong[worst] else []
 
 
-def _product(case: Case, scene: Scene, options: Options) -> Product | None:
-    """The product behind a dumped GEMM output. Raises UnreadableError naming the case."""
+@ieee_mode()
+def product_of_case(case: Case, spec: Spec, options: Options) -> Product | None:
+    """The product behind a dumped GEMM output; None where there is none. Raises UnreadableError naming the case."""
     if case.gemm is None:
         return None
-    spec = scene.expected.spec
+    given = _given(case, spec)
+    expected = expect(
+        case.x, spec, axis=options.axis, given=given, seed=options.seed, name=case.name, threads=options.threads
+    )
+    output = output_of(case, spec, expected.geometry, options.layout)
+    return _product(case, case.gemm, expected, output, options)
+
+
+def _product(case: Case, gemm: Gemm, expected: Expected, output: Output, options: Options) -> Product:
+    spec = expected.spec
 
     def second(other: Case) -> Expected:
         given = _given(other, spec)
         return expect(other.x, spec, given=given, seed=options.seed, name=other.name, threads=options.threads)
 
     try:
-        return product_of(case.gemm, scene.expected, scene.output, second)
+        return product_of(gemm, expected, output, second)
     except UnreadableError as error:
         raise UnreadableError(f"{case.label}: {error}") from None
 
@@ -267,4 +283,5 @@ def repro_of(path: str, spec: Spec, options: Options, against: str = "") -> str:
     words += ["--padding", options.padding] if options.padding != "zero" else []
     words += ["--zeros", options.zeros] if options.zeros != "signed" else []
     words += ["--seed", str(options.seed)] if options.seed else []
+    words += ["--model", options.model] if options.model != "blackwell" else []
     return " ".join(word if word == "DUMP" else shlex.quote(word) for word in words)

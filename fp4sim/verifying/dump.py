@@ -16,11 +16,10 @@ from fp4sim.verifying.gemm_dump import Gemm, GemmRole, gemm_of, parse_gemm_key
 from fp4sim.verifying.keys import Role, names_of, parse_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from fp4sim.io.source import Tensor
 
 _OUTPUTS: tuple[Role, ...] = ("codes", "block_scale", "tensor_scale", "divisor", "dequantized")
 
@@ -67,7 +66,7 @@ def read_dump(path: str | os.PathLike[str]) -> Dump:
     without any output of a kernel.
     """
     text = os.fspath(path)
-    arrays = _arrays(Path(text))
+    arrays = read_arrays(Path(text))
     return dump_of(arrays, text)
 
 
@@ -179,8 +178,13 @@ def refuse_nan(array: NDArray[Any], who: str) -> bool:
         return bool(np.isfinite(values).all())
 
 
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Every array of a file or folder by name."""
+def is_known(name: str) -> bool:
+    """Whether an array's name says what it is."""
+    return parse_key(name) is not None or parse_gemm_key(name) is not None
+
+
+def read_arrays(path: Path, known: Callable[[str], bool] = is_known) -> dict[str, NDArray[Any]]:
+    """Every array of a file or folder by name; those of a file that are not ``known`` are empty, for they are not read."""
     from fp4sim.verifying import raw
 
     if path.suffix.lower() == ".json":
@@ -194,7 +198,10 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     from fp4sim.io.source import open_source
 
     with open_source(path) as source:
-        return _read(source.tensors())
+        return {
+            tensor.info.name: tensor.read_all() if known(tensor.info.name) else np.zeros(0)
+            for tensor in source.tensors()
+        }
 
 
 def _folder(path: Path) -> dict[str, NDArray[Any]]:
@@ -214,13 +221,3 @@ def _folder(path: Path) -> dict[str, NDArray[Any]]:
         with NpySource(file) as source:
             arrays[file.stem] = source.tensors()[0].read_all()
     return arrays
-
-
-def _read(tensors: Sequence[Tensor]) -> dict[str, NDArray[Any]]:
-    """The arrays that verify knows by name; others are listed without being read."""
-    return {
-        tensor.info.name: tensor.read_all()
-        if parse_key(tensor.info.name) or parse_gemm_key(tensor.info.name)
-        else np.zeros(0)
-        for tensor in tensors
-    }

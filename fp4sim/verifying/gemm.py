@@ -1,8 +1,8 @@
-"""A GEMM output held to a bound: the float64 product of the decoded operands, and what FP32 accumulation may be off by.
+"""A dumped GEMM output with its decoded operands, and a bound that FP32 accumulation of any kind keeps.
 
-|y - exact| <= gamma_n · Σ|a||b| + half an ulp of the output's dtype, where gamma_n = n·u / (1 - n·u), u = 2^-24 and n = K + 3:
-K roundings of the sum in any order, and three of the factor (tensor scales, alpha). It is no bit equality: a right kernel is
-inside, and a wrong one may be if its fault is small.
+|y - exact| <= gamma_n · Σ|a||b| + half an ulp of the output's dtype, where gamma_n = n·u / (1 - n·u), u = 2^-24 and n = K + 5:
+K roundings of the sum in any order, three of the factor (tensor scales, alpha), and those of adding c and bias, whose
+magnitudes count as products do. It is no bit equality: a right kernel is inside, and a wrong one may be if its fault is small.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fp4sim.errors import UnreadableError, UsageError
-from fp4sim.report.verify_model import GemmResult
+from fp4sim.mma.epilogue import Epilogue
 from fp4sim.transforms import rotation_size
 from fp4sim.verifying.buffers import Output, output_of
 from fp4sim.verifying.closeness import kernel_packed
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fp4sim.packed import PackedTensor
     from fp4sim.spec import Spec
     from fp4sim.verifying.gemm_dump import Gemm
 
@@ -37,20 +38,23 @@ _DIGITS = {"float64": (53, -1022), "float32": (24, -126), "bfloat16": (8, -126),
 class Operand:
     """A decoded operand. ``values``: (rows, K) without the tensor scale, ``factor``: the tensor scale, a column.
 
-    ``codes``: what the codes alone stand for, None where none are known. ``own``: as the kernel dumped it.
+    ``codes``: what the codes alone stand for, None where none are known. ``own``: as the kernel dumped it. ``packed``: its
+    codes and scales, None where values alone are known.
     """
 
     values: NDArray[np.float64]
     factor: NDArray[np.float64]
     codes: NDArray[np.float64] | None
     own: bool
+    packed: PackedTensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Product:
     """``a · bᵀ`` in float64 with its factor apart, the same of magnitudes, and the kernel's ``y`` in that shape.
 
-    ``combined``: the dumped alpha is the product of the tensor scales, and so no factor of its own.
+    ``combined``: the dumped alpha is the product of the tensor scales, and so no factor of its own. ``epilogue``: what the
+    dump says of it. ``added``: what it adds, in float64.
     """
 
     a: Operand
@@ -59,7 +63,9 @@ class Product:
     alpha: float
     raw: NDArray[np.float64]
     size: NDArray[np.float64]
-    combined: bool = False
+    combined: bool
+    epilogue: Epilogue
+    added: NDArray[np.float64]
 
     @property
     def factor(self) -> NDArray[np.float64]:
@@ -74,14 +80,26 @@ class Product:
     def outside(self, y: Any, raw: Any, size: Any, factor: Any) -> NDArray[np.bool_]:
         """Where ``y`` is beyond the bound of ``raw · factor``."""
         with np.errstate(all="ignore"):
-            exact = raw * factor
-            return ~_inside(y, exact, bound(exact, size * np.abs(factor), self.depth, y.dtype.name))
+            exact = raw * factor + self.added
+            total = size * np.abs(factor) + np.abs(self.added)
+            return ~_inside(y, exact, bound(exact, total, self.depth, y.dtype.name))
+
+    def errors(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """|y - exact|, and the same in units of the bound: infinite where NaN or Inf is wrong."""
+        with np.errstate(all="ignore"):
+            exact = self.raw * self.factor + self.added
+            total = self.size * np.abs(self.factor) + np.abs(self.added)
+            limit = bound(exact, total, self.depth, self.y.dtype.name)
+            inside = _inside(self.y, exact, limit)
+            error = np.abs(self.y.astype(np.float64) - exact)
+            share = np.where(inside & ~(error <= limit), 0.0, error / limit)
+            return error, np.where(np.isnan(share), np.where(inside, 0.0, np.inf), share)
 
 
 def bound(exact: NDArray[np.float64], size: NDArray[np.float64], depth: int, dtype: str) -> NDArray[np.float64]:
     """The bound of each element; ``size``: the sum of the magnitudes of its products."""
     digits, least = _DIGITS[dtype]
-    count = (depth + 3) * _UNIT
+    count = (depth + 5) * _UNIT
     sums = count / (1 - count) * size
     exponent = np.frexp(np.abs(exact) + sums)[1] - 1
     return np.asarray(sums + np.ldexp(1.0, np.maximum(exponent, least) - digits))
@@ -125,7 +143,25 @@ def product_of(gemm: Gemm, expected: Expected, output: Output, requantize: Calla
     alpha = 1.0 if gemm.alpha is None else gemm.alpha
     factor = a.factor * b.factor.T
     combined = gemm.alpha is not None and bool((np.abs(factor - alpha) < 1e-4 * np.abs(factor)).all())
-    return Product(a, b, gemm.y.reshape(rows, cols), 1.0 if combined else alpha, raw, size, combined)
+    y = gemm.y.reshape(rows, cols)
+    epilogue, added = _epilogue(gemm, a, b, y, combined=combined)
+    return Product(a, b, y, 1.0 if combined else alpha, raw, size, combined, epilogue, added)
+
+
+def _epilogue(
+    gemm: Gemm, a: Operand, b: Operand, y: NDArray[Any], *, combined: bool
+) -> tuple[Epilogue, NDArray[np.float64]]:
+    """The factor fl(fl(scale of x · scale of w) · alpha), or the dumped alpha where that is their product; c and bias."""
+    with np.errstate(all="ignore"):
+        scales = np.float32(1) if combined else a.factor.astype(np.float32) * b.factor.astype(np.float32).T
+        factor = np.asarray(scales * np.float32(1 if gemm.alpha is None else gemm.alpha), np.float32)
+        beta = np.float32(1 if gemm.beta is None else gemm.beta)
+        addend = None if gemm.c is None else gemm.c.reshape(y.shape) * beta
+        offset = None if gemm.bias is None else gemm.bias.reshape(-1)
+        added = np.zeros((1, 1))
+        for part in (addend, offset):
+            added = added if part is None else added + part.astype(np.float64)
+    return Epilogue(factor, y.dtype, addend, offset), added
 
 
 def _operand(expected: Expected, output: Output) -> Operand:
@@ -143,7 +179,7 @@ def _operand(expected: Expected, output: Output) -> Operand:
         from fp4sim.kernels.reference.encode import decode
 
         codes = decode(packed.codes, packed.spec.element).astype(np.float64).reshape(rows, -1)
-    return Operand(whole, one * scale.reshape(-1, 1), codes, own=output.codes is not None)
+    return Operand(whole, one * scale.reshape(-1, 1), codes, output.codes is not None, packed)
 
 
 def _second(gemm: Gemm, spec: Spec, length: int, requantize: Callable[[Case], Expected]) -> Operand:
@@ -165,32 +201,3 @@ def _second(gemm: Gemm, spec: Spec, length: int, requantize: Callable[[Case], Ex
     case = Case("w", x, codes, gemm.block_scale, gemm.tensor_scale, gemm.divides)
     expected = requantize(case)
     return _operand(expected, output_of(case, spec, expected.geometry))
-
-
-def judge_gemm(product: Product, shape: tuple[int, ...]) -> GemmResult:
-    """How many elements of y are outside the bound, and how near it the worst comes."""
-    with np.errstate(all="ignore"):
-        exact = product.raw * product.factor
-        limit = bound(exact, product.size * np.abs(product.factor), product.depth, product.y.dtype.name)
-        outside = ~_inside(product.y, exact, limit)
-        error = np.abs(product.y.astype(np.float64) - exact)
-        share = np.where(
-            np.isnan(error), np.where(outside, np.inf, 0.0), np.where(outside | (error <= limit), error / limit, 0.0)
-        )
-    worst = int(share.argmax())
-    row, col = divmod(worst, product.y.shape[1])
-    lead = tuple(int(i) for i in np.unravel_index(row, shape[:-1])) if len(shape) > 1 else ()
-    most = float(share.reshape(-1)[worst])
-    found = error.reshape(-1)[worst]
-    sources = {True: "as the kernel dumped it", False: "as fp4sim quantizes it"}
-    return GemmResult(
-        (*product.y.shape, product.depth),
-        product.y.dtype.name,
-        int(np.count_nonzero(outside)),
-        outside.size,
-        most if np.isfinite(most) else None,
-        float(found) if np.isfinite(found) else None,
-        (*lead, col),
-        f"x {sources[product.a.own]}, w {sources[product.b.own]}"
-        + ("; alpha is taken for the product of the tensor scales" if product.combined else ""),
-    )

@@ -8,6 +8,9 @@ w_block_scale    w_scales, w_scale, w_sf                      block scales, line
 w_tensor_scale   w_ts, w_weight_scale_2                       and a tensor scale, a multiplier
 w_divisor        w_global_scale                               or a divisor
 alpha            alpha                                        a factor on the product
+c                                                             what is added to the product, float32, (…, N),
+beta             beta                                         times this, 1 where it is not dumped
+bias                                                          what is added last, float32, (N,)
 ===============  ===========================================  =======================================================
 """
 
@@ -26,7 +29,7 @@ from fp4sim.panels import is_float
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-GemmRole = Literal["y", "w", "w_codes", "w_block_scale", "w_tensor_scale", "w_divisor", "alpha"]
+GemmRole = Literal["y", "w", "w_codes", "w_block_scale", "w_tensor_scale", "w_divisor", "alpha", "c", "beta", "bias"]
 _ALIASES: dict[GemmRole, tuple[str, ...]] = {
     "y": ("y", "gemm_out", "gemm"),
     "w": ("w",),
@@ -35,6 +38,9 @@ _ALIASES: dict[GemmRole, tuple[str, ...]] = {
     "w_tensor_scale": ("w_tensor_scale", "w_ts", "w_weight_scale_2"),
     "w_divisor": ("w_divisor", "w_global_scale"),
     "alpha": ("alpha",),
+    "c": ("c",),
+    "beta": ("beta",),
+    "bias": ("bias",),
 }
 _ROLES: dict[str, GemmRole] = {alias: role for role, aliases in _ALIASES.items() for alias in aliases}
 _SEPARATOR = re.compile(r"[./]")
@@ -43,7 +49,10 @@ DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 @dataclass(frozen=True, eq=False)
 class Gemm:
-    """The arrays of a GEMM as they were dumped; ``divides``: the second operand's tensor scale is a divisor."""
+    """The arrays of a GEMM as they were dumped; ``divides``: the second operand's tensor scale is a divisor.
+
+    ``alpha``, ``beta``: None where they were not dumped. ``c``, ``bias``: float32.
+    """
 
     y: NDArray[Any]
     w: NDArray[Any] | None = None
@@ -52,6 +61,9 @@ class Gemm:
     tensor_scale: NDArray[Any] | None = None
     divides: bool = False
     alpha: float | None = None
+    c: NDArray[np.float32] | None = None
+    beta: float | None = None
+    bias: NDArray[np.float32] | None = None
 
 
 def parse_gemm_key(name: str) -> tuple[str, GemmRole] | None:
@@ -78,6 +90,8 @@ def gemm_of(found: Mapping[GemmRole, NDArray[Any]], who: str) -> Gemm | None:
         y = y.view(ml_dtypes.bfloat16)
     if y.dtype.name not in DTYPES:
         raise UnreadableError(f"{who}: the GEMM output has dtype {y.dtype.name}: dump {', '.join(DTYPES)}")
+    if "beta" in found and "c" not in found:
+        raise UnreadableError(f"{who}: has beta without c, whose factor it is")
     divisor = found.get("w_divisor")
     return Gemm(
         y,
@@ -86,7 +100,10 @@ def gemm_of(found: Mapping[GemmRole, NDArray[Any]], who: str) -> Gemm | None:
         found.get("w_block_scale"),
         found.get("w_tensor_scale") if divisor is None else divisor,
         divisor is not None,
-        _alpha(found.get("alpha"), who),
+        _number("alpha", found.get("alpha"), who),
+        _added("c", found.get("c"), y.shape, who),
+        _number("beta", found.get("beta"), who),
+        _added("bias", found.get("bias"), y.shape[-1:], who),
     )
 
 
@@ -101,9 +118,17 @@ def _floats(w: NDArray[Any] | None, who: str) -> NDArray[Any] | None:
     return w
 
 
-def _alpha(alpha: NDArray[Any] | None, who: str) -> float | None:
-    if alpha is None:
+def _number(name: str, value: NDArray[Any] | None, who: str) -> float | None:
+    if value is None:
         return None
-    if alpha.size != 1 or not is_float(alpha.dtype.name) or not np.isfinite(alpha.astype(np.float64)).all():
-        raise UnreadableError(f"{who}: alpha is not one finite float")
-    return float(alpha.reshape(-1)[0])
+    if value.size != 1 or not is_float(value.dtype.name) or not np.isfinite(value.astype(np.float64)).all():
+        raise UnreadableError(f"{who}: {name} is not one finite float")
+    return float(value.reshape(-1)[0])
+
+
+def _added(name: str, value: NDArray[Any] | None, shape: tuple[int, ...], who: str) -> NDArray[np.float32] | None:
+    if value is None:
+        return None
+    if value.dtype != np.float32 or value.size != int(np.prod(shape)):
+        raise UnreadableError(f"{who}: {name} is {value.dtype.name} of shape {value.shape}: dump float32, {shape}")
+    return value

@@ -63,13 +63,13 @@ class Browser:
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
     def requests(self):
-        """Addresses asked for since the last call."""
+        """Addresses asked for since the last call; pictures within the page are none."""
         found = []
         for entry in self.driver.get_log("performance"):
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
                 found.append(message["params"]["request"]["url"])
-        return found
+        return [address for address in found if not address.startswith("data:")]
 
     def overflow(self):
         """By how many pixels the page is wider than its window."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,9 +44,8 @@ def many(plain, tmp_path_factory):
         tensors.append(replace(base, name=f"model.layers.{i // 8}.mlp.experts.{i}.weight", results=results))
     result = replace(plain, formats=infos, totals=totals, tensors=tuple(tensors))
     path = tmp_path_factory.mktemp("many") / "many.html"
-    start = time.perf_counter()
     path.write_text(render(result, ".html"))
-    return path, result, time.perf_counter() - start
+    return path, result
 
 
 def names(browser):
@@ -140,19 +138,14 @@ def contrast(one, other):
     return (max(one, other) + 0.05) / (min(one, other) + 0.05)
 
 
-def test_thousand_tensors_are_small_and_fast(browser, many):
-    path, _, seconds = many
-    assert seconds < 30  # a shared machine may be slow: benchmarks say how fast it is
+def test_thousand_tensors_are_small_and_paged(browser, many):
+    path, _ = many
     assert path.stat().st_size < 3_000_000
     browser.open(path)
     assert len(browser.all("#tensors tbody tr")) == 50
     assert status(browser) == "Rows 1–50 of 6,000"
     for width in (390, 1400):
         assert browser.open(path, width).overflow() == 0
-    took = browser.run(
-        "const t = performance.now(); document.querySelectorAll('#tensors thead button')[4].click(); return performance.now() - t"
-    )
-    assert took < 2000
 
 
 def test_sorting(browser, many):
@@ -218,7 +211,7 @@ def test_paging(browser, many):
 
 
 def test_sentences_lead_to_their_rows(browser, many):
-    path, result, _ = many
+    path, result = many
     browser.open(path)
     assert len(sentences_of(result)) >= 1
     item = next(one for one in browser.all("#summary li") if "scale underflow" in one.text)

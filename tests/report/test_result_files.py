@@ -29,21 +29,24 @@ def test_every_kind_has_an_example(every_kind):
 @pytest.mark.parametrize("name", NAMES)
 def test_load_gives_what_was_saved(every_kind, name, tmp_path):
     files = (InputFile("w.npy", 128, "00" * 32), InputFile("v.npy", 2**40, None))
-    result = replace(every_kind[name], files=files, run=RUN)
+    result = every_kind[name] if name == "evidence" else replace(every_kind[name], files=files, run=RUN)
     path = tmp_path / "r.json"
     fp4sim.save_result(path, result)
     again = fp4sim.load_result(path)
     assert again == result
-    assert (again.files, again.run) == (files, RUN)
+    if name != "evidence":  # whose files and run are fields of its own
+        assert (again.files, again.run) == (files, RUN)
     text = path.read_text("ascii")
-    assert json.loads(text, parse_constant=refuse) == result.to_dict() == again.to_dict()
-    result.save(tmp_path / "again.json")
+    data = json.loads(text, parse_constant=refuse)
+    assert data == json.loads(json.dumps(result.to_dict())) == json.loads(json.dumps(again.to_dict()))
+    fp4sim.save_result(tmp_path / "again.json", again)
     assert (tmp_path / "again.json").read_text() == text
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_run_takes_no_part_in_equality(every_kind, name):
-    assert replace(every_kind[name], run=RUN) == every_kind[name]
+    if name != "evidence":
+        assert replace(every_kind[name], run=RUN) == every_kind[name]
     assert "run" not in every_kind[name].to_dict()
     assert "files" not in every_kind[name].to_dict()
 

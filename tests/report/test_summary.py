@@ -210,3 +210,26 @@ def test_lists_of_names():
         "all 2 cases",
         "1 of 2 cases",
     )
+
+
+def test_the_documentation_has_every_threshold():
+    from pathlib import Path
+
+    text = (Path(__file__).parents[2] / "docs" / "reports.md").read_text()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.count("|") == 4]
+    stated = {}
+    for names, values, _ in rows:
+        for name, value in zip(names.split(", "), values.split(", "), strict=False):
+            stated[name] = value
+    for name, threshold in THRESHOLDS.items():
+        assert stated[name].replace(" ", "") == threshold.text.replace(" ", ""), name
+
+
+def test_sentences_are_in_every_text(base):
+    from fp4sim.report.render import render
+
+    result = made(base, [20.0] * 10, [18.0] * 10)
+    for suffix in (".txt", ".md", ".html"):
+        assert "loses 2.00 dB in the median against nvfp4 on all 10 tensors" in " ".join(render(result, suffix).split())
+    long = "loses 2.00 dB"
+    assert long not in render(made(base, [20.0] * 10, [18.0] * 5 + [22.0] * 5), ".txt")

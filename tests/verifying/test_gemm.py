@@ -1,4 +1,4 @@
-"""Dumps with a GEMM output: held to the bound of FP32 accumulation, which says so, and its commonest faults named."""
+"""GEMM outputs held to the bound of FP32 accumulation, which says so, and its commonest faults named."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import fp4sim
 from fp4sim.errors import UnreadableError
 from fp4sim.io.writer import write_safetensors
-from fp4sim.verifying.check import verify_dump
+from fp4sim.verifying.check import Options, verify_dump
 from fp4sim.verifying.dump import dump_of
 from tests.cli.conftest import *  # noqa: F403  the fixtures run and run_json
 from tests.verifying.inputs import many_amax
@@ -41,7 +41,7 @@ def right(spec="nvfp4", dtype=np.float32, x=X, w=W):
 
 
 def verify(arrays, spec="nvfp4"):
-    return verify_dump(dump_of(arrays), fp4sim.parse(spec))
+    return verify_dump(dump_of(arrays), fp4sim.parse(spec), Options(model="bound"))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, BF16, np.float16])
@@ -175,23 +175,25 @@ def test_other_faults_stay_unknown(seed):
 def test_report_says_that_it_is_a_bound(run, tmp_path):
     write_safetensors(tmp_path / "d.safetensors", {key: np.asarray(array) for key, array in right().items()})
     for columns in (80, 100):
-        result = run("verify", tmp_path / "d.safetensors", "--spec", "nvfp4", env={"COLUMNS": str(columns)})
+        result = run(
+            "verify", tmp_path / "d.safetensors", "--spec", "nvfp4", "--model", "bound", env={"COLUMNS": str(columns)}
+        )
         assert result.exit_code == 0, result.stdout
         text = " ".join(result.stdout.split())
         assert "a bound, not bit equality" in text
-        assert "3,072 GEMM outputs within the bound of FP32 accumulation, not bit for bit" in text
+        assert "3,072 GEMM outputs: 3,072 within the bound of FP32 accumulation, not bit for bit" in text
         assert max(map(len, result.stdout.splitlines())) <= columns
     alone = {"x": X, "w": W, "y": right()["y"] * np.float32(2)}
     write_safetensors(tmp_path / "y.safetensors", alone)
     outputs = [tmp_path / "r.json", tmp_path / "r.md", tmp_path / "r.xml"]
     args = ["-o", outputs[0], "-o", outputs[1], "--junit", outputs[2]]
-    result = run("verify", tmp_path / "y.safetensors", "--spec", "nvfp4", *args)
+    result = run("verify", tmp_path / "y.safetensors", "--spec", "nvfp4", "--model", "bound", *args)
     assert result.exit_code == 1
     assert "Mismatched elements" not in result.stdout
     assert "CAUSE gemm.factor" in result.stdout
     assert json.loads(outputs[0].read_text())["cases"][0]["gemm"]["outside"] > 3000
     assert "not bit equality" in outputs[1].read_text()
-    assert "gemm_outside_bound" in outputs[2].read_text()
+    assert "gemm_outside" in outputs[2].read_text()
 
 
 BAD = {

@@ -113,7 +113,10 @@ def _tensors(result: CompareResult) -> Table:
         head = (name_cell(result.label(tensor)), Cell(shape_text(tensor.shape)), Cell(tensor.dtype))
         for k, (info, cells) in enumerate(zip(result.formats, _numbers(tensor.results), strict=True)):
             rows.append(Row(row_name(i, k), (*head, Cell(info.short), *cells), f"d{i}"))
-    note = "Best format of each tensor in bold. A row's button shows where its error comes from."
+    note = (
+        "Best format of each tensor in bold. A tensor's name shows where its error comes from: shares in % of the squared"
+        " error by cause, then of its blocks by their scale; bars are the codes' counts, each format by its own largest."
+    )
     return Table("tensors", "Tensors", _columns("Tensor"), tuple(rows), note)
 
 
@@ -129,12 +132,8 @@ def _detail(result: CompareResult, index: int) -> Detail:
     ]
     heads = (*_CAUSE_HEADS, "zero", "subnormal", "largest", "worst element", "codes 0 … 15")
     rows = tuple(_causes(tensor, i, info.short) for i, info in enumerate(result.formats))
-    note = (
-        "Shares in %: of the squared error by cause, then of the blocks by their scale. The bars are the codes' counts, each"
-        " format by its own largest."
-    )
     kept = tuple((key, text) for key, text in facts if text)
-    return Detail(f"d{index}", tensor_name(result.label(tensor), 200), kept, (Grid(("format", *heads), rows, note),))
+    return Detail(f"d{index}", tensor_name(result.label(tensor), 200), kept, (Grid(("format", *heads), rows),))
 
 
 def _causes(tensor: TensorResult, index: int, name: str) -> tuple[str, ...]:

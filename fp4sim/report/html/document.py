@@ -5,11 +5,11 @@ Texts are plain: the template escapes them, and what is not printable is spelled
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fp4sim.report.result import Result
+    from fp4sim.report.result import Made
     from fp4sim.report.summary.sentence import Sentence
 
 
@@ -56,14 +56,23 @@ class Table:
         """How many columns of text come first."""
         return next((i for i, column in enumerate(self.columns) if column.numeric), len(self.columns))
 
+    def without_empty(self) -> Table:
+        """The table without columns in which no row says anything."""
+        full = [i for i in range(len(self.columns)) if i == 0 or any(row.cells[i].text for row in self.rows)]
+        if not self.rows or len(full) == len(self.columns):
+            return self
+        rows = tuple(replace(row, cells=tuple(row.cells[i] for i in full)) for row in self.rows)
+        return replace(self, columns=tuple(self.columns[i] for i in full), rows=rows)
+
 
 @dataclass(frozen=True)
 class Grid:
-    """A small table within a detail."""
+    """A small table within a detail. ``text``: how many columns of text come first."""
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
+    text: int = 1
 
 
 @dataclass(frozen=True)
@@ -92,7 +101,7 @@ class Document:
 
     title: str
     kind: str
-    result: Result
+    result: Made
     sentences: tuple[Sentence, ...] = ()
     verdict: str = ""  # ok or failed, where there is one
     tiles: tuple[tuple[str, str], ...] = ()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -32,13 +33,16 @@ def html_page(document: Document) -> str:
     style, script = _asset("style.css"), _asset("script.js")
     used = dict.fromkeys(name for sentence in document.sentences for name in sentence.thresholds)
     pictures = [(one, Markup(one.svg)) for one in document.pictures]
-    run = document.result.run
+    run = getattr(document.result, "run", None)
+    tables = tuple(table.without_empty() for table in document.tables)
     page: str = _template().render(
-        document=document,
+        document=replace(document, tables=tables),
         pictures=pictures,
         thresholds=[THRESHOLDS[name] for name in used],
         style=Markup(style),
         script=Markup(script),
+        files=getattr(document.result, "files", ()),
+        run=run,
         command=shlex.join(run.command) if run else "",
         policy=_policy(style, script),
         page_rows=PAGE_ROWS,

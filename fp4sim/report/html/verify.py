@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fp4sim.report.cells import safe_name, shape_text
+from fp4sim.report.gemm_text import gemm_lines
 from fp4sim.report.html.document import Cell, Column, Detail, Document, Grid, Row, Table
 from fp4sim.report.html.parts import FULL_NAME_LIMIT, NAME_LIMIT, counted
 from fp4sim.report.html.pictures import pictures_of
 from fp4sim.report.summary import sentences_of
 from fp4sim.report.summary.sentence import row_name
-from fp4sim.report.verify_text import close_lines, gemm_lines
+from fp4sim.report.verify_text import close_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +73,7 @@ def _tiles(results: Sequence[VerifyResult]) -> tuple[tuple[str, str], ...]:
 
 def _cases(result: VerifyResult, variant: int, name: str, title: str) -> Table:
     parts = [part for part in _PARTS if part in result.totals]
-    gemm = [Column("GEMM outside bound")] if any(case.gemm for case in result.cases) else []
+    gemm = [Column("GEMM not possible")] if any(case.gemm for case in result.cases) else []
     columns = (
         *(Column("Case", False), Column("Shape", False), Column("dtype", False), Column("Verdict", False, choice=True)),
         *(Column(f"{part.replace('_', ' ')} wrong") for part in parts),
@@ -113,7 +114,7 @@ def _detail(case: CaseResult, name: str, index: int) -> Detail:
         Grid(("scale bytes off by", "blocks"), tuple((step, f"{n:,}") for step, n in case.scale_deltas.items())),
         Grid(("codes differ by", "codes"), tuple((cause, f"{n:,}") for cause, n in case.code_causes.items())),
         Grid(("worst block at", "codes wrong", "amax", "scale expected", "scale found"), _worst(case)),
-        Grid(("dialect tried", "what would differ"), _candidates(case)),
+        Grid(("dialect tried", "what would differ"), _candidates(case), text=2),
     ]
     facts = (("name", _name(case, index, FULL_NAME_LIMIT)),)
     return Detail(name, _name(case, index, 200), facts, tuple(grid for grid in grids if grid.rows), tuple(lines))

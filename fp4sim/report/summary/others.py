@@ -10,6 +10,7 @@ from fp4sim.report.summary.sentence import Link, Sentence, named, of_all, row_na
 
 if TYPE_CHECKING:
     from fp4sim.report.diff_model import DiffResult
+    from fp4sim.report.evidence_model import Evidence
     from fp4sim.report.mutation_model import MutationResult
     from fp4sim.report.reproduction_model import Reproduction
 
@@ -25,7 +26,8 @@ def diff_sentences(result: DiffResult) -> tuple[Sentence, ...]:
     who, share = of_all(len(touched), len(result.tensors), "tensor"), percent(result.codes.rate)
     text = f"{result.a} and {result.b} differ in {share} % of the codes, on {who}: "
     rows = tuple(link.row for link in links)
-    return (Sentence((text, *named(links), "."), rows), Sentence((f"{safe_name(result.sentence).rstrip('.')}.",), rows))
+    cause = safe_name(result.sentence).rstrip(".")
+    return (Sentence((text, *named(links), "."), rows), Sentence((f"{cause[:1].upper()}{cause[1:]}.",), rows))
 
 
 def reproduction_sentences(result: Reproduction) -> tuple[Sentence, ...]:
@@ -59,3 +61,21 @@ def mutation_sentences(result: MutationResult) -> tuple[Sentence, ...]:
         return (Sentence((f"The check catches all {told} faulty kernels that can be told from the right one.",)),)
     text = f"The check lets {len(links)} of {told} faulty kernels pass: "
     return (Sentence((text, *named(links), "."), tuple(link.row for link in links), warning=True),)
+
+
+def evidence_sentences(result: Evidence) -> tuple[Sentence, ...]:
+    """How many checks passed on which GPU, and those that did not."""
+    ran = [i for i, check in enumerate(result.checks) if check.status != "skip"]
+    if not ran:
+        return ()
+    passed = [i for i in ran if result.checks[i].status == "pass"]
+    gpu = safe_name(result.device.get("name", "the GPU"), 80)
+    compared = sum(check.totals.total for check in result.checks)
+    who = of_all(len(passed), len(ran), "check")
+    found = [
+        Sentence((f"On {gpu} {who} passed; {compared:,} results were compared.",), tuple(row_name(i) for i in passed))
+    ]
+    wrong = [Link(safe_name(result.checks[i].name, 60), row_name(i)) for i in ran if i not in passed]
+    if wrong:
+        found.append(Sentence(("Not passed: ", *named(wrong), "."), tuple(link.row for link in wrong), warning=True))
+    return tuple(found)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fp4sim.report.cells import count_of, safe_name
+from fp4sim.report.cells import safe_name
+from fp4sim.report.gemm_text import gemm_verdict
 from fp4sim.report.summary.sentence import Link, Sentence, named, of_all, row_name
 from fp4sim.report.verify_text import compared_text
 
@@ -33,7 +34,7 @@ def _sentences(result: VerifyResult, variant: int) -> Iterator[Sentence]:
         rows = tuple(row_name(i, variant) for i, _ in cases)
         yield Sentence((f"Every bit is {result.short}'s: {compared_text(result.totals)} compared.",), rows)
     if result.gemm is not None and not result.gemm.wrong:
-        text = f"{count_of(result.gemm.total, 'GEMM output')} within the bound of FP32 accumulation, not bit for bit."
+        text = f"{gemm_verdict([case.gemm for _, case in cases if case.gemm])}."
         yield Sentence((text,), tuple(row_name(i, variant) for i, case in cases if case.gemm))
     if wrong:
         who = of_all(len(wrong), len(cases), "case")

@@ -1,4 +1,6 @@
-"""Why a GEMM output is outside its bound: an operand the other way round, a factor that is missing or there twice."""
+"""Why a GEMM output is not what it should be: an operand the other way round, a factor that is missing or there twice, or the
+arithmetic of another unit.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,45 @@ from fp4sim.report.verify_model import Finding
 from fp4sim.verifying.explain.judge import MOST
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from fp4sim.verifying.gemm import Product
+    from fp4sim.verifying.gemm_judge import Judged
 
 _NEAR = 1e-3  # factors nearer to 1 are not told from the right one
 _Way = tuple[str, str, Any, Any, Any, Any]  # cause, sentence, and y, raw, size, factor under it
 
 
-def explain(product: Product, outside: int) -> Finding:
+def explain(product: Product, judged: Judged) -> Iterator[Finding]:
+    """What explains the elements outside the bound of FP32 accumulation, and those inside it that no order gives."""
+    found = judged.result
+    if found.beyond_bound:
+        yield _of_bound(product, found.beyond_bound)
+    other = 0 if judged.other_sums is None else int(np.count_nonzero(judged.other_sums))
+    if other and not (found.beyond_bound and not product.y.any()):
+        yield _of_arithmetic(product, judged, other)
+
+
+def _of_arithmetic(product: Product, judged: Judged, other: int) -> Finding:
+    """Elements whose errors FP32 accumulation allows, but not the model in any order."""
+    found = judged.result
+    obeyed = [name for name in found.obeyed if name != found.model]
+    compared = {one.name: one.compared for one in found.models}
+    head = f"{other:,} elements that {found.model} gives in no order, within the error of FP32 sums"
+    if obeyed:
+        where = (
+            "every element" if compared[obeyed[0]] == found.total else f"each of {compared[obeyed[0]]:,} elements tried"
+        )
+        sentence = f"{head}: {where} is what {obeyed[0]} gives"
+        return Finding("gemm.model", "gemm", sentence, other, other, tuple(obeyed[1:]))
+    if found.dtype == "float32" and (name := _narrow(product.y)):
+        sentence = f"{head}: y was rounded to {name} and stored as float32"
+        return Finding("gemm.narrowed", "gemm", sentence, other, other)
+    sentence = f"{head}: sums of another unit, or of other operands"
+    return Finding("gemm.accumulation", "gemm", sentence, other, other)
+
+
+def _of_bound(product: Product, outside: int) -> Finding:
     """The first assumption under which the elements are inside the bound (all, or nearly all of those outside)."""
     if not product.y.any():
         return _finding("gemm.all_zero", "every element is zero: nothing was computed or written", outside, 0)
@@ -129,15 +163,18 @@ def _narrowed(p: Product) -> Iterator[_Way]:
 
     if p.y.dtype != np.float32:
         return
+    name = _narrow(p.y)
+    if name:
+        narrow = p.y.astype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+        yield "gemm.narrowed", f"y was rounded to {name} and stored as float32", narrow, p.raw, p.size, p.factor
+
+
+def _narrow(y: NDArray[Any]) -> str:
+    """The 16-bit dtype that holds all of y; empty where none does."""
+    import ml_dtypes
+
     for dtype in (np.dtype(ml_dtypes.bfloat16), np.dtype(np.float16)):
         with np.errstate(all="ignore"):
-            narrow = p.y.astype(dtype)
-        if np.array_equal(narrow.astype(np.float32), p.y, equal_nan=True):
-            yield (
-                "gemm.narrowed",
-                f"y was rounded to {dtype.name} and stored as float32",
-                narrow,
-                p.raw,
-                p.size,
-                p.factor,
-            )
+            if np.array_equal(y.astype(dtype).astype(np.float32), y, equal_nan=True):
+                return dtype.name
+    return ""
