@@ -99,7 +99,7 @@ def _layer_panels(result: LayerResult) -> list[Panel]:
 
 
 def _layer_label(recipe: str, reference: str) -> str:
-    return entry_label(recipe if reference == EXACT else f"{recipe}, {reference}")
+    return entry_label(recipe if reference == EXACT else f"{recipe}, {reference.replace('forward', 'fwd')}")
 
 
 def _drawn(found: Sequence[Panel], of: str) -> Figure:

@@ -122,7 +122,7 @@ def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> Non
     if not labels:
         return
     width = figure.get_size_inches()[0]
-    columns = max(1, min(len(labels), int(width / (0.45 + 0.068 * max(map(len, labels))))))
+    columns = max(1, min(len(labels), int(width / (0.45 + 0.063 * max(map(len, labels))))))
     rows = -(-len(labels) // columns)
     figure.set_size_inches(width, figure.get_size_inches()[1] + _LINE * rows)
     figure.legend(list(handles), list(labels), loc="outside upper center", ncols=columns, columnspacing=1.2)
