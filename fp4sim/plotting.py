@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fp4sim.report.figures.registry import Kind
     from fp4sim.spec import Spec
 
-VERIFY = "verify"
+VERIFY, GEMM = "verify", "gemm"  # results that are not of tensors one by one
 WITHOUT_SOURCES = ("sweep", "rounding")  # drawn from formats alone
 _SIGNATURE = b'"schema": "fp4sim.'
 
@@ -123,6 +123,20 @@ def verified(dump: Any, formats: str | Sequence[str] | None, settings: PlotSetti
     return verify_dump(read_dump(os.fspath(dump)), parse(named[0]), options)
 
 
+def multiplied(
+    operands: Sequence[str], formats: str | Sequence[str] | None, kind: Kind, settings: PlotSettings, dtype: str | None
+) -> Any:
+    """The product A · Bᵀ of two operands (FILE, FILE::TENSOR or synthetic:…) split as ``fp4sim gemm`` does."""
+    from fp4sim.commands.gemm import GemmSettings, gemm_errors
+    from fp4sim.commands.gemm_operand import read_operand
+
+    if len(operands) != 2:
+        raise UsageError(f"{kind.name} takes two SOURCEs, A and B, or a result of gemm saved as .json")
+    a, b = (read_operand(name, dtype) for name in operands)
+    measured = GemmSettings(seed=settings.measured.seed, threads=settings.measured.threads)
+    return gemm_errors(a, b, [(spec, spec) for spec in specs_of(kind, formats)], measured)
+
+
 def _result(x: Any, kind: Kind, formats: str | Sequence[str] | None, settings: PlotSettings) -> Any:
     from fp4sim.api import _named_tensors
     from fp4sim.checkpoints.checkpoint import open_tensors
@@ -147,6 +161,10 @@ def _result(x: Any, kind: Kind, formats: str | Sequence[str] | None, settings: P
         if not is_path:
             raise UsageError(f"{kind.name} takes a result of fp4sim.verify, or the path of a dump")
         return verified(x, formats, settings)
+    if name == GEMM:
+        raise UsageError(
+            f"{kind.name} takes a result of fp4sim gemm, saved as .json; the command line takes A and B too"
+        )
     specs = specs_of(kind, formats)
     if is_path:
         with open_tensors(x) as source:

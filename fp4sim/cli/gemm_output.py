@@ -24,11 +24,11 @@ def check_sort(name: str) -> None:
 
 def write_plot(result: GemmErrors, path: Path) -> None:
     """Write the heat maps."""
+    from fp4sim.report.figures import gemm_parts
     from fp4sim.report.figures.style import add_caption, save_figure
-    from fp4sim.report.gemm_figure import CAPTION, gemm_figure
 
-    figure = gemm_figure(result)
-    add_caption(figure, CAPTION)
+    figure = gemm_parts.figure(result)
+    add_caption(figure, gemm_parts.CAPTION)
     save_figure(figure, path)
 
 

@@ -28,7 +28,7 @@ def plot(
         typer.Argument(
             metavar="SOURCE",
             help="Files, folders of .safetensors, or synthetic[:NAME...]; or a result saved as .json; for mismatch a"
-            " dump. None: the synthetic suite.",
+            " dump, for gemm A and B. None: the synthetic suite.",
         ),
     ] = None,
     formats: Annotated[
@@ -97,7 +97,7 @@ def _result(
     """What is drawn: read from a saved result, or measured."""
     from fp4sim.commands.plot import result_for
     from fp4sim.io.files import shown
-    from fp4sim.plotting import VERIFY, WITHOUT_SOURCES, saved_result, specs_of, verified
+    from fp4sim.plotting import GEMM, VERIFY, WITHOUT_SOURCES, multiplied, saved_result, specs_of, verified
 
     selecting = any(selection)
     saved = [result for name in names if (result := saved_result(name)) is not None]
@@ -118,6 +118,10 @@ def _result(
         if len(names) != 1 or selecting:
             raise UsageError(f"{kind.name} takes one SOURCE: a kernel's dump, or a result of verify saved as .json")
         return verified(names[0], formats, settings)
+    if name == GEMM:
+        if selection[0] or selection[1]:
+            raise UsageError(f"{kind.name}: FILE::TENSOR names an operand; leave --include and --exclude out")
+        return multiplied(names, formats, kind, settings, selection[2])
     return _measured(kind, names or ["synthetic"], formats, settings, selection)
 
 

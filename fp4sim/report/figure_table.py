@@ -20,6 +20,7 @@ _MEASURED = {
     "bias": "tensors, or a result of bias",
     "sweep": "formats alone",
     "rounding": "formats alone",
+    "gemm": "two operands, or a result of gemm",
     "verify": "a dump, or a result of verify",
 }
 

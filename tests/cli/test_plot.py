@@ -32,7 +32,7 @@ def dump(tmp_path):
 @pytest.mark.parametrize("kind", [name for name in KINDS if name != "mismatch"])
 def test_every_kind_is_written(kind, suffix, run, tmp_path):
     path = tmp_path / f"figure{suffix}"
-    sources = [] if kind in ("sweep", "sr-bias") else [SMALL]
+    sources = {"sweep": [], "sr-bias": [], "gemm": [SMALL, SMALL + ":seed=1"]}.get(kind, [SMALL])
     done = run("plot", kind, *sources, "-o", path, "--draws", 4)
     assert (done.exit_code, done.stdout, done.stderr) == (0, "", "")
     assert path.read_bytes().startswith(SIGNATURES[suffix])
@@ -91,6 +91,8 @@ REFUSED = {
     "mismatch takes one SOURCE": (2, ["mismatch", "-o", "{}/x.png"]),
     "say what the kernel should compute": (2, ["mismatch", "{}/dump.npz", "-o", "{}/x.png"]),
     "no case 'b'": (2, ["mismatch", "{}/dump.npz", "-f", "nvfp4", "--case", "b", "-o", "{}/x.png"]),
+    "gemm takes two SOURCEs": (2, ["gemm", SMALL, "-o", "{}/x.png"]),
+    "FILE::TENSOR names an operand": (2, ["gemm", SMALL, SMALL, "--include", "a", "-o", "{}/x.png"]),
     "heat has no cases": (2, ["heat", SMALL, "--case", "b", "-o", "{}/x.png"]),
     "--json goes with --list": (2, ["snr", SMALL, "--json", "-o", "{}/x.png"]),
     "heat is measured from tensors, not from a result of compare": (2, ["heat", "{}/r.json", "-o", "{}/x.png"]),
@@ -137,6 +139,7 @@ def test_plot_takes_results_arrays_mappings_and_paths(dump, tmp_path):
         ((None, "snr"), UsageError, "snr needs something to draw"),
         ((np.ones((2, 16)), "sweep"), UsageError, "drawn from formats alone"),
         ((np.ones((2, 16)), "mismatch"), UsageError, "takes a result of fp4sim.verify"),
+        ((np.ones((2, 16)), "gemm"), UsageError, "takes a result of fp4sim gemm"),
         ((np.array([[np.nan] * 16]), "heat"), UnreadableError, "holds nan"),
         (({}, "heat"), NothingComparedError, "nothing to compare"),
         ((np.ones((2, 16)), "nothing"), UsageError, "no figure 'nothing'"),

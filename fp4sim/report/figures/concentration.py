@@ -63,8 +63,7 @@ def figure(result: BiasResult | LayerResult) -> Figure:
     drawn = _drawn(found[:MOST_PANELS], of)
     left_out = len(found) - MOST_PANELS
     if left_out > 0:
-        with figure_style():
-            add_note(drawn, f"{count_of(left_out, 'more tensor')} not drawn.")
+        add_note(drawn, f"{count_of(left_out, 'more tensor')} not drawn.")
     return drawn
 
 
@@ -100,7 +99,7 @@ def _layer_panels(result: LayerResult) -> list[Panel]:
 
 
 def _layer_label(recipe: str, reference: str) -> str:
-    return entry_label(recipe if reference == EXACT else f"{recipe}, {reference}")
+    return entry_label(recipe if reference == EXACT else f"{recipe}, {reference.replace('forward', 'fwd')}")
 
 
 def _drawn(found: Sequence[Panel], of: str) -> Figure:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from fp4sim.errors import UsageError
 from fp4sim.io.files import shown
-from fp4sim.report import gemm_figure
 from fp4sim.report.figures import (
     concentration,
     fours,
+    gemm_parts,
     heat,
     mismatch,
     occupancy,
@@ -80,7 +80,7 @@ KINDS: dict[str, Kind] = {
             *("sr-bias", "Bias of stochastic rounding by position", ("rounding",), sr_bias.CAPTION, sr_bias.figure),
             formats="nvfp4+sr,nvfp4+sr:bits=8,nvfp4+sr:clip",
         ),
-        Kind("gemm", "Error of a product's outputs", ("gemm",), gemm_figure.CAPTION, gemm_figure.gemm_figure),
+        Kind("gemm", "Error of a product's outputs", ("gemm",), gemm_parts.CAPTION, gemm_parts.figure),
         Kind("mismatch", "Where a kernel is wrong", ("verify",), mismatch.CAPTION, mismatch.figure, formats=""),
     )
 }

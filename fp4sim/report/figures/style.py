@@ -122,7 +122,7 @@ def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> Non
     if not labels:
         return
     width = figure.get_size_inches()[0]
-    columns = max(1, min(len(labels), int(width / (0.45 + 0.068 * max(map(len, labels))))))
+    columns = max(1, min(len(labels), int(width / (0.45 + 0.063 * max(map(len, labels))))))
     rows = -(-len(labels) // columns)
     figure.set_size_inches(width, figure.get_size_inches()[1] + _LINE * rows)
     figure.legend(list(handles), list(labels), loc="outside upper center", ncols=columns, columnspacing=1.2)
@@ -138,25 +138,28 @@ def message(text: str) -> Figure:
 
 
 def add_note(figure: Figure, text: str) -> None:
-    """Add a sentence below the axes, after those that are there."""
-    before = " ".join(figure.get_supxlabel().split())
-    width, height = figure.get_size_inches()
-    lines = before and _wrapped(before, width).count("\n") + 1
-    whole = f"{before} {text}".strip()
-    wrapped = _wrapped(whole, width)
-    figure.supxlabel(wrapped, fontsize=_SMALL, x=0.01, ha="left", color=INK)
-    figure.set_size_inches(width, height + _LINE * (wrapped.count("\n") + 1 - (lines or 0)))
+    """Add a sentence below the axes, after what is there."""
+    _write_below(figure, f"{_below(figure)} {text}")
 
 
 def add_caption(figure: Figure, caption: str) -> None:
     """Write the caption below the axes, before any note, for a figure that stands alone."""
-    note = " ".join(figure.get_supxlabel().split())
+    _write_below(figure, f"{caption} {_below(figure)}")
+
+
+def _below(figure: Figure) -> str:
+    return " ".join(figure.get_supxlabel().split())
+
+
+def _write_below(figure: Figure, text: str) -> None:
+    """Put a text below the axes, in place of what is there; the figure grows by its lines."""
     width, height = figure.get_size_inches()
-    if note:
-        figure.supxlabel("")
-        figure.set_size_inches(width, height - _LINE * (_wrapped(note, width).count("\n") + 1))
+    before = figure.get_supxlabel()
+    wrapped = fill(text.strip(), int(_CHARACTERS * width))
     with figure_style():
-        add_note(figure, f"{caption} {note}".strip())
+        figure.supxlabel(wrapped, fontsize=_SMALL, x=0.01, ha="left", color=INK)
+    lines = wrapped.count("\n") - before.count("\n") + (not before)
+    figure.set_size_inches(width, height + _LINE * lines)
 
 
 def log_axis(axes: Axes) -> None:
@@ -201,7 +204,3 @@ def quiet_glyphs() -> Iterator[None]:
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
         yield
-
-
-def _wrapped(text: str, width: float) -> str:
-    return fill(text, int(_CHARACTERS * width))

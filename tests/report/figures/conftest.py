@@ -10,6 +10,8 @@ import pytest
 import fp4sim
 from fp4sim.commands.blocks import block_errors
 from fp4sim.commands.compare import Settings, compare_sources
+from fp4sim.commands.gemm import gemm_errors
+from fp4sim.commands.gemm_operand import matrix_of
 from fp4sim.commands.rounding_bias import rounding_bias
 from fp4sim.grammar import parse, parse_list
 from fp4sim.io.source import ArrayTensor, ListSource
@@ -157,7 +159,24 @@ def verified():
 
 
 @pytest.fixture(scope="session")
-def results(compared, blocked, biased, layered, rounded, swept, verified):
+def multiplied():
+    def split(a, b, *formats):
+        operands = [matrix_of(ArrayTensor("w", array)) for array in (a, b)]
+        return gemm_errors(*operands, [(spec, spec) for spec in parse_list(",".join(formats))])
+
+    one = split(noise(40, 64, 1), noise(24, 64, 2), "nvfp4")
+    many = split(noise(40, 64, 1), noise(24, 64, 2), "nvfp4", "mxfp4", "e3m0/16@e4m3", "nvfp4+4over6")
+    return {
+        "one": one,
+        "many": many,
+        "empty": replace(one, formats=()),
+        "zeros": split(np.zeros((4, 32), np.float32), noise(4, 32), "nvfp4"),
+        "tiny": split(noise(1, 1, 1), noise(1, 1, 2), "nvfp4"),
+    }
+
+
+@pytest.fixture(scope="session")
+def results(compared, blocked, biased, layered, rounded, swept, multiplied, verified):
     """By the name in the schema, then by state."""
     return {
         "compare": compared,
@@ -166,5 +185,6 @@ def results(compared, blocked, biased, layered, rounded, swept, verified):
         "layer": layered,
         "rounding": rounded,
         "sweep": swept,
+        "gemm": multiplied,
         "verify": verified,
     }

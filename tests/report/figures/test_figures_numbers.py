@@ -10,6 +10,7 @@ import pytest
 
 from fp4sim.report.figures import (
     fours,
+    gemm_parts,
     heat,
     mismatch,
     occupancy,
@@ -213,6 +214,16 @@ def test_mismatch_draws_the_case_asked_for(verified):
     assert "$x_1^2$" in mismatch.figure(result, case="$x_1^2$ \\frac{a}{b}").subfigs[0].axes[0].get_title()
     with pytest.raises(ValueError, match="no case 'x'; there are <script>"):
         mismatch.figure(result, case="x")
+
+
+def test_gemm_marks_and_maps_are_the_parts(multiplied):
+    row = multiplied["one"].formats[0]
+    axes = gemm_parts.figure(multiplied["one"]).axes
+    assert [line.get_xdata().tolist() for line in axes[0].lines] == [
+        [part.rel_mse] if part.rel_mse else [] for part in (row.total, row.operands, row.accumulation, row.cast)
+    ]
+    np.testing.assert_allclose(axes[1].images[0].get_array(), 10 * np.log10(row.heat.operands), rtol=1e-12)
+    assert axes[1].images[0].get_extent() == [0, 24, 40, 0]
 
 
 def test_captions_and_notes_make_room_for_themselves():

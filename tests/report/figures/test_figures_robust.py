@@ -20,6 +20,7 @@ STATES = {
     "layer": ("one",),
     "rounding": ("empty", "one", "many"),
     "sweep": ("empty", "one", "many"),
+    "gemm": ("empty", "one", "many", "zeros", "tiny"),
     "verify": ("empty", "one", "right", "values", "nasty", "thousand"),
 }
 CASES = [
@@ -41,6 +42,7 @@ AXES = {
     "concentration": ({"draws averaged, N"}, {"‖mean − x‖² / ‖x‖²"}),
     "sweep": ({"x / amax of its block"}, {"(E x̂ − x) / amax"}),
     "sr-bias": ({"position between two codes", "scaled element"}, {"bias, % of the gap"}),
+    "gemm": ({"relative squared error, Σe²/Σx²", "row of B", "error, dB"}, {"nvfp4\nrow of A"}),
     "mismatch": (
         {"element along the quantized axis", "steps off", "distance from a tie, gaps"},
         {"row", "blocks", "elements", "wrong codes, %"},
@@ -187,6 +189,7 @@ def test_kinds_for(results):
         "layer": ["concentration"],
         "rounding": ["sr-bias"],
         "sweep": ["sweep"],
+        "gemm": ["gemm"],
         "verify": ["mismatch"],
     }
     assert result_kind(object()) == ""
