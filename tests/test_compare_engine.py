@@ -331,7 +331,9 @@ def test_every_result_is_strict_json():
     x[3, 4] = np.nan
     for data in (x, *(np.full((4, 64), value, F32) for value in (0, 1, 3e38, 1e-45))):
         found = fp4sim.compare(data, SPECS, nonfinite="propagate")
-        result = json.loads(strict_json(found.to_dict()), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+        result = json.loads(
+            strict_json(found.to_dict()), parse_constant=lambda name: pytest.fail(f"{name} is not JSON")
+        )
         assert result == found.to_dict()
         assert result["schema"] == "fp4sim.compare/1"
         assert result["BITS_VERSION"] == fp4sim.BITS_VERSION
