@@ -14,10 +14,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fp4sim.api import bias, compare, formats, layer_bias, load, quantize, save, verify
+    from fp4sim.api import bias, compare, fake_quant, formats, layer_bias, load, quantize, save, verify
     from fp4sim.grammar import parse, parse_list
     from fp4sim.mma.gemm import gemm
     from fp4sim.packed import PackedTensor
+    from fp4sim.plotting import plot
+    from fp4sim.report.store import load_result, save_result
     from fp4sim.spec import Spec
 
 __version__ = "0.1.0"
@@ -30,11 +32,15 @@ _HOMES = {
     "bias": "api",
     "compare": "api",
     "layer_bias": "api",
+    "fake_quant": "api",
     "formats": "api",
     "gemm": "mma.gemm",
     "load": "api",
+    "load_result": "report.store",
     "save": "api",
+    "save_result": "report.store",
     "verify": "api",
+    "plot": "plotting",
     "parse": "grammar",
     "parse_list": "grammar",
     "PackedTensor": "packed",
@@ -48,14 +54,18 @@ __all__ = [
     "__version__",
     "bias",
     "compare",
+    "fake_quant",
     "formats",
     "gemm",
     "layer_bias",
     "load",
+    "load_result",
     "parse",
     "parse_list",
+    "plot",
     "quantize",
     "save",
+    "save_result",
     "verify",
 ]
 

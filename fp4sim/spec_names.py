@@ -141,7 +141,7 @@ STEPS: tuple[StepName, ...] = (
 
 DIALECTS: tuple[DialectName, ...] = (
     DialectName("te"),
-    DialectName("torchao", ("onelevel", "v0.18"), pow2_rules=("floor", "ceil", "even", "rceil")),
+    DialectName("torchao", ("onelevel", "v0.18", "cuda"), pow2_rules=("floor", "ceil", "even", "rceil")),
     *(DialectName(name, pow2_rules=("even",)) for name in ("vllm-cuda", "vllm-torch", "vllm-triton")),
     DialectName("flashinfer", pow2_rules=("rceil",)),
     DialectName("flashinfer-exact", pow2_rules=("rceil",)),

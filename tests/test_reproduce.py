@@ -288,7 +288,7 @@ class TestCommand:
         ("args", "message"),
         [
             (["nope"], "no table 'nope'"),
-            (["constants", "-o", "r.csv"], "the suffix is one of .json .md"),
+            (["constants", "-o", "r.pdf"], "the suffix is one of .html .md"),
             (["constants", "-o", "missing/r.md"], "the folder does not exist"),
         ],
     )

@@ -117,7 +117,7 @@ ERRORS = [
     ("e2m1@ts:row", "'@ts:row'", "@e4m3"),
     ("nvfp4@torchao:twolevel", "'twolevel'", "onelevel"),
     ("nvfp4@te:onelevel", "'onelevel'", "te without a variant"),
-    ("nvfp4@torchao:onelevel:onelevel", "'onelevel'", "onelevel v0.18"),
+    ("nvfp4@torchao:onelevel:onelevel", "'onelevel'", "onelevel v0.18 cuda"),
     ("nvfp4@ml_dtypes", "'@ml_dtypes'", "e2m1@ml_dtypes"),
     ("nvfp4+", "'+'", "4over6"),
     ("nvfp4+rne", "'+rne'", "rnz"),

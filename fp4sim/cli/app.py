@@ -9,6 +9,7 @@ import typer
 from fp4sim.cli.bias import bias
 from fp4sim.cli.compare import compare
 from fp4sim.cli.convert import convert
+from fp4sim.cli.crosscheck import crosscheck
 from fp4sim.cli.dequantize import dequantize
 from fp4sim.cli.dialects import dialects
 from fp4sim.cli.diff import diff
@@ -20,7 +21,9 @@ from fp4sim.cli.guard import GuardedGroup
 from fp4sim.cli.inspect import inspect
 from fp4sim.cli.lint import lint
 from fp4sim.cli.mutations import mutations
+from fp4sim.cli.plot import plot
 from fp4sim.cli.quantize import quantize
+from fp4sim.cli.report import report
 from fp4sim.cli.reproduce import reproduce
 from fp4sim.cli.sources import sources
 from fp4sim.cli.spec import spec
@@ -79,6 +82,7 @@ for _command in (
     inspect,
     lint,
     convert,
+    plot,
     reproduce,
     diff,
     gemm,
@@ -88,6 +92,8 @@ for _command in (
     estimators,
     sources,
     mutations,
+    crosscheck,
 ):
     app.command()(_command)
 app.add_typer(golden)
+app.add_typer(report)

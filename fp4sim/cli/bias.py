@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fp4sim.cli.options import Axis, Exclude, Include, InputDtype, Json, Seed, Threads
+from fp4sim.cli.options import Axis, Exclude, Include, InputDtype, Json, NoHash, Seed, Threads
+from fp4sim.cli.output import Output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,7 @@ class FailOn(StrEnum):
 
 
 def bias(
+    context: typer.Context,
     sources: Annotated[
         list[str] | None,
         typer.Argument(
@@ -73,10 +75,8 @@ def bias(
         bool, typer.Option("--verbose", help="Also show the error of means of N draws and the test of the random bits.")
     ] = False,
     json: Json = False,
-    output: Annotated[
-        list[Path] | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Also write .json, .md or .csv (by suffix); repeatable."),
-    ] = None,
+    output: Output = None,
+    no_hash: NoHash = False,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the error of the mean of N draws: .png, .svg or .pdf.")
     ] = None,
@@ -92,10 +92,11 @@ def bias(
     Every tensor is drawn N times under every estimator. The verdict is biased, unbiased (to the margin), or undecided
     with the number of draws that would tell. With --recipe: the same for the output and the gradients of a layer.
     """
-    from fp4sim.cli.bias_output import failures, show, write_outputs, write_plot
-    from fp4sim.cli.compare_output import check_outputs
+    from fp4sim.cli.bias_output import failures, show, write_plot
+    from fp4sim.cli.output import check_outputs, write_outputs
+    from fp4sim.cli.stamp import stamped
     from fp4sim.report.bias_terminal import BiasView
-    from fp4sim.report.figures import SUFFIXES
+    from fp4sim.report.figures.style import SUFFIXES
 
     given = [*(sources or ()), *(layer or ())]
     check_outputs(output or (), given)
@@ -117,11 +118,14 @@ def bias(
         result = _run(sources or [_DEFAULT_SOURCE], specs, settings, include or (), exclude or (), dtype)
         if curve:
             _draw_curves(specs, settings, curve)
-    write_outputs(result, output or ())
+    failed = list(failures(result, [verdict.value for verdict in fail_on or ()]))
+    if output or json:
+        result = stamped(result, context, given, hashed=not no_hash)
+    write_outputs(result, output or (), failed)
     if plot:
         write_plot(result, plot)
     show(result, BiasView(top, verbose), as_json=json)
-    _fail(list(failures(result, [verdict.value for verdict in fail_on or ()])))
+    _fail(failed)
 
 
 def _run(
@@ -149,13 +153,15 @@ def _run(
 
 def _draw_curves(specs: Sequence[Spec], settings: BiasSettings, path: Path) -> None:
     from fp4sim.parallel import thread_count
-    from fp4sim.report.curve_figure import curve_figure
-    from fp4sim.report.figures import save_figure
-    from fp4sim.stats.bias_curve import bias_curve
+    from fp4sim.report.figures import sweep
+    from fp4sim.report.figures.style import add_caption, save_figure
+    from fp4sim.stats.bias_curve import Sweep, bias_curve
 
     threads = thread_count(settings.threads)
-    curves = [bias_curve(spec, draws=settings.draws, seed=settings.seed, threads=threads) for spec in specs]
-    save_figure(curve_figure(curves), path)
+    curves = (bias_curve(spec, draws=settings.draws, seed=settings.seed, threads=threads) for spec in specs)
+    figure = sweep.figure(Sweep(tuple(curves)))
+    add_caption(figure, sweep.CAPTION)
+    save_figure(figure, path)
 
 
 def _fail(lines: Sequence[str]) -> None:

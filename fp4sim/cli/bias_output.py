@@ -1,4 +1,4 @@
-"""Where the results of ``fp4sim bias`` go: the terminal or JSON on stdout, files and figures by their suffix."""
+"""What ``fp4sim bias`` shows: tables on stdout, a figure, and verdicts that fail."""
 
 from __future__ import annotations
 
@@ -18,30 +18,23 @@ if TYPE_CHECKING:
     Result = BiasResult | LayerResult
 
 
-def write_outputs(result: Result, paths: Sequence[Path]) -> None:
-    """Write each file whole or not at all."""
-    from fp4sim.io.writer import write_atomically
-
-    for path in paths:
-        text = _text_for(path.suffix.lower(), result)
-        with write_atomically(path, "w") as file:
-            file.write(text)
-
-
 def write_plot(result: Result, path: Path) -> None:
     """Write the concentration figure."""
-    from fp4sim.report.bias_figure import concentration_figure
-    from fp4sim.report.figures import save_figure
+    from fp4sim.report.figures import concentration
+    from fp4sim.report.figures.style import add_caption, save_figure
 
-    save_figure(concentration_figure(result), path)
+    figure = concentration.figure(result)
+    add_caption(figure, concentration.CAPTION)
+    save_figure(figure, path)
 
 
 def show(result: Result, view: BiasView, *, as_json: bool) -> None:
     """Print to stdout."""
-    from fp4sim.cli.console import emit, emit_rich
+    from fp4sim.cli.console import emit_rich
+    from fp4sim.cli.output import print_json
 
     if as_json:
-        emit(_text_for(".json", result))
+        print_json(result)
         return
 
     def draw(console: Console) -> None:
@@ -72,18 +65,3 @@ def failures(result: Result, verdicts: Sequence[str]) -> Iterator[str]:
             if found:
                 first = f"{tensor_name(result.label(found[0]), 60)} {found[0].results[i].sentence}"
                 yield f"{info.short}: {verdict} on {count_of(len(found), 'tensor')}; {first}"
-
-
-def _text_for(suffix: str, result: Result) -> str:
-    if suffix == ".json":
-        from fp4sim.report.json_text import strict_json
-
-        return strict_json(result.to_dict())
-    if isinstance(result, LayerResult):
-        from fp4sim.report.layer_files import layer_csv, layer_markdown
-
-        return layer_markdown(result) if suffix == ".md" else layer_csv(result)
-    from fp4sim.report.bias_csv import bias_csv
-    from fp4sim.report.bias_markdown import bias_markdown
-
-    return bias_markdown(result) if suffix == ".md" else bias_csv(result)

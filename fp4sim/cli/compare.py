@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,11 +13,13 @@ from fp4sim.cli.options import (
     Include,
     InputDtype,
     Json,
+    NoHash,
     Nonfinite,
     OnNonfinite,
     Seed,
     Threads,
 )
+from fp4sim.cli.output import Output
 from fp4sim.report.model import METRICS
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _METRIC_NAMES = ", ".join(METRICS)
 
 
 def compare(
+    context: typer.Context,
     sources: Annotated[
         list[str] | None,
         typer.Argument(
@@ -71,10 +73,8 @@ def compare(
         bool, typer.Option("--verbose", help="Also show error by cause, block scales and code occupancy.")
     ] = False,
     json: Json = False,
-    output: Annotated[
-        list[Path] | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Also write .json, .md or .csv (by suffix); repeatable."),
-    ] = None,
+    output: Output = None,
+    no_hash: NoHash = False,
     fail_on: Annotated[
         list[str] | None,
         typer.Option(
@@ -89,7 +89,9 @@ def compare(
     Every float tensor with at least 2 axes is quantized and measured under every format; nothing is written back. The
     weights of quantized checkpoints (see inspect) are compared as the values that they dequantize to.
     """
-    from fp4sim.cli.compare_output import check_outputs, metric_name, metric_names, show, write_outputs
+    from fp4sim.cli.compare_output import metric_name, metric_names, show
+    from fp4sim.cli.output import check_outputs, write_outputs
+    from fp4sim.cli.stamp import stamped
     from fp4sim.cli.threshold import Threshold, failures
     from fp4sim.commands.compare import Settings
     from fp4sim.grammar import parse_list
@@ -100,10 +102,12 @@ def compare(
     view = View(metric_names(metrics), top, verbose, metric_name(sort))
     check_outputs(output or (), sources or ())
     settings = Settings(axis, seed, nonfinite.value, threads)
-    result = _run(sources or ["synthetic"], specs, settings, include or (), exclude or (), dtype)
-    write_outputs(result, output or ())
-    show(result, view, as_json=json)
+    result = run_compare(sources or ["synthetic"], specs, settings, include or (), exclude or (), dtype)
     failed = list(failures(result, thresholds))
+    if output or json:
+        result = stamped(result, context, sources or (), hashed=not no_hash)
+    write_outputs(result, output or (), failed)
+    show(result, view, as_json=json)
     if failed:
         from fp4sim.cli.console import complain
         from fp4sim.errors import ExitCode
@@ -113,7 +117,7 @@ def compare(
         raise typer.Exit(ExitCode.MISMATCH)
 
 
-def _run(
+def run_compare(
     names: Sequence[str],
     specs: Sequence[Spec],
     settings: Settings,
@@ -121,6 +125,7 @@ def _run(
     exclude: Sequence[str],
     dtype: str | None,
 ) -> CompareResult:
+    """Compare what the sources hold, with a progress bar. Raises as ``compare_sources`` does."""
     from fp4sim.checkpoints.checkpoint import open_tensors
     from fp4sim.cli.progress import progress_bar
     from fp4sim.commands.compare import compare_sources, skip_reason

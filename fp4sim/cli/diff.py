@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fp4sim.cli.options import Axis, Exclude, Include, InputDtype, Json, Nonfinite, OnNonfinite, Seed, Threads
+from fp4sim.cli.options import Axis, Exclude, Include, InputDtype, Json, NoHash, Nonfinite, OnNonfinite, Seed, Threads
+from fp4sim.cli.output import Output
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
 def diff(
+    context: typer.Context,
     sources: Annotated[
         list[str], typer.Argument(metavar="SOURCE", help="Files, folders of .safetensors, or synthetic[:NAME...].")
     ],
@@ -27,6 +29,8 @@ def diff(
     threads: Threads = None,
     examples: Annotated[int, typer.Option(min=0, metavar="N", help="List this many differences a tensor.")] = 5,
     json: Json = False,
+    output: Output = None,
+    no_hash: NoHash = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 1 if a scale or code differs.")] = False,
 ) -> None:
     """Show where the bits of two specs differ on the same tensors, and find the operation that causes it.
@@ -37,22 +41,27 @@ def diff(
     from contextlib import ExitStack
 
     from fp4sim.checkpoints.checkpoint import open_tensors
-    from fp4sim.cli.console import emit, emit_rich
+    from fp4sim.cli.console import emit_rich
+    from fp4sim.cli.output import check_outputs, print_json, write_outputs
+    from fp4sim.cli.stamp import stamped
     from fp4sim.commands.diff import DiffSettings, diff_sources
     from fp4sim.errors import ExitCode
     from fp4sim.grammar import parse
     from fp4sim.io.source import select
     from fp4sim.report.diff_table import print_diff
-    from fp4sim.report.json_text import strict_json
 
     first, second = parse(a), parse(b)
+    check_outputs(output or (), sources)
     with ExitStack() as stack:
         opened = [stack.enter_context(open_tensors(name, dtype=dtype)) for name in sources]
         chosen = [(source, select(source.tensors(), include or (), exclude or ())) for source in opened]
         settings = DiffSettings(axis, seed, nonfinite.value, examples, threads)
         result = diff_sources(chosen, first, second, settings)
+    if output or json:
+        result = stamped(result, context, sources, hashed=not no_hash)
+    write_outputs(result, output or ())
     if json:
-        emit(strict_json(result.to_dict()))
+        print_json(result)
     else:
 
         def draw(console: Console) -> None:

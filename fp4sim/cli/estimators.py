@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fp4sim.cli.options import Json
+from fp4sim.cli.output import ListOutput
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,23 +19,20 @@ def estimators(
         typer.Argument(metavar="show NAME", help="Say all about one: sr, 4over6, mseden, nvidia-wgrad ..."),
     ] = None,
     json: Json = False,
+    output: ListOutput = None,
 ) -> None:
     """List estimators, or describe one.
 
     An estimator is a step of a spec (+sr, +rht, +4over6), a way to make scales or elements, or a published recipe made
     of them. Its claim is about the mean of the dequantized values over draws.
     """
-    from fp4sim.cli.console import emit, emit_rich
+    from fp4sim.cli.output import show_list
     from fp4sim.commands.describe_estimator import SCHEMA, describe_estimator, list_estimators
     from fp4sim.recipes.registry import recipes
     from fp4sim.report.estimator_table import print_estimator, print_estimators
-    from fp4sim.report.json_text import strict_json
 
     name = _name(words or [])
     rows = list_estimators() if name is None else (describe_estimator(name),)
-    if json:
-        emit(strict_json({"schema": SCHEMA, "estimators": [row.to_dict() for row in rows]}))
-        return
 
     def draw(console: Console) -> None:
         if name is None:
@@ -42,7 +40,7 @@ def estimators(
         else:
             print_estimator(console, rows[0])
 
-    emit_rich(draw)
+    show_list({"schema": SCHEMA, "estimators": [row.to_dict() for row in rows]}, draw, output or (), as_json=json)
 
 
 def _name(words: list[str]) -> str | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fp4sim.cli.options import Json
+from fp4sim.cli.output import ListOutput
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,17 +24,14 @@ def formats(
         bool, typer.Option("--all", help="Also list negative codes of formats wider than 5 bits.")
     ] = False,
     json: Json = False,
+    output: ListOutput = None,
 ) -> None:
     """List element and scale formats, or the codes of one."""
-    from fp4sim.cli.console import emit, emit_rich
+    from fp4sim.cli.output import show_list
     from fp4sim.commands.describe_format import SCHEMA, describe_format, list_formats
     from fp4sim.report.format_table import print_format, print_formats
-    from fp4sim.report.json_text import strict_json
 
     rows = list_formats() if name is None else (describe_format(name),)
-    if json:
-        emit(strict_json({"schema": SCHEMA, "formats": [row.to_dict() for row in rows]}))
-        return
 
     def draw(console: Console) -> None:
         if name is None:
@@ -41,4 +39,4 @@ def formats(
         else:
             print_format(console, rows[0], negative=everything)
 
-    emit_rich(draw)
+    show_list({"schema": SCHEMA, "formats": [row.to_dict() for row in rows]}, draw, output or (), as_json=json)

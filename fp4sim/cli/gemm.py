@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fp4sim.cli.options import InputDtype, Json, Seed, Threads
+from fp4sim.cli.options import InputDtype, Json, NoHash, Seed, Threads
+from fp4sim.cli.output import Output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,7 @@ _A, _B = "synthetic:outlier-channels:256x1024", "synthetic:gaussian:256x1024:see
 
 
 def gemm(
+    context: typer.Context,
     a: Annotated[
         str | None,
         typer.Argument(metavar="A", help=f"(M, K): FILE, FILE::TENSOR or synthetic:…; none: {_A}.", show_default=False),
@@ -71,10 +73,8 @@ def gemm(
         bool, typer.Option("--verbose", help="Also show the worst row and column, and how the parts add up.")
     ] = False,
     json: Json = False,
-    output: Annotated[
-        list[Path] | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Also write .json, .md or .csv (by suffix); repeatable."),
-    ] = None,
+    output: Output = None,
+    no_hash: NoHash = False,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw heat maps of the error: .png, .svg or .pdf.")
     ] = None,
@@ -85,17 +85,18 @@ def gemm(
     product of what was given. Formats that no instruction multiplies are measured as far as that makes sense.
     With --fit: names the models of matrix units that a recorded output obeys, bit for bit.
     """
-    from fp4sim.cli.compare_output import check_outputs
-    from fp4sim.cli.gemm_output import check_sort, show, write_outputs, write_plot
+    from fp4sim.cli.gemm_output import check_sort, show, write_plot
+    from fp4sim.cli.output import check_outputs, write_outputs
+    from fp4sim.cli.stamp import stamped
     from fp4sim.commands.gemm import GemmSettings
     from fp4sim.errors import UsageError
-    from fp4sim.report.figures import SUFFIXES
+    from fp4sim.report.figures.style import SUFFIXES
 
     if fit is not None:
         from fp4sim.cli.gemm_fit import run_fit
 
         given = {"A or B": a or b, "--a-format": a_format, "--b-format": b_format, "--plot": plot, "--dtype": dtype}
-        run_fit(fit, formats, scale_format, given, output or (), threads, as_json=json)
+        run_fit(context, fit, formats, scale_format, given, output or (), threads, as_json=json)
         return
     if scale_format is not None:
         raise UsageError("--scale-format goes with --fit: elsewhere the formats say it")
@@ -108,6 +109,8 @@ def gemm(
     check_outputs([plot] if plot else [], paths, SUFFIXES)
     pairs = _pairs(formats, a_format, b_format)
     result = _run(names, dtype, pairs, GemmSettings(model, order, out, seed, threads))
+    if output or json:
+        result = stamped(result, context, [name.partition("::")[0] for name in names], hashed=not no_hash)
     write_outputs(result, output or ())
     if plot:
         write_plot(result, plot)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 def run_fit(
+    context: typer.Context,
     path: str,
     formats: Sequence[str] | None,
     scale_format: str | None,
@@ -28,10 +29,10 @@ def run_fit(
     as_json: bool,
 ) -> None:
     """Fit, write and show. ``given``: options that have no meaning here. Exits with 1 where no model is obeyed."""
-    from fp4sim.cli.compare_output import check_outputs
+    from fp4sim.cli.output import check_outputs, write_outputs
+    from fp4sim.cli.stamp import stamped
     from fp4sim.commands.gemm_fit import fit_outputs
     from fp4sim.grammar import parse_list
-    from fp4sim.io.writer import write_atomically
 
     for name, value in given.items():
         if value is not None:
@@ -41,35 +42,24 @@ def run_fit(
         raise UsageError(f"--fit takes one format, that of a dump's operands, not {len(specs)}")
     check_outputs(output, [path])
     result = fit_outputs(path, specs[0], scale_format=scale_format, threads=threads)
-    for target in output:
-        text = _text_for(target.suffix.lower(), result)
-        with write_atomically(target, "w") as file:
-            file.write(text)
+    if output or as_json:
+        result = stamped(result, context, [path])
+    write_outputs(result, output)
     _show(result, as_json=as_json)
     if not result.ok:
         raise typer.Exit(ExitCode.MISMATCH)
 
 
 def _show(result: FitResult, *, as_json: bool) -> None:
-    from fp4sim.cli.console import emit, emit_rich
+    from fp4sim.cli.console import emit_rich
+    from fp4sim.cli.output import print_json
     from fp4sim.report.gemm_fit_text import print_fit
 
     if as_json:
-        emit(_text_for(".json", result))
+        print_json(result)
         return
 
     def draw(console: Console) -> None:
         print_fit(console, result)
 
     emit_rich(draw)
-
-
-def _text_for(suffix: str, result: FitResult) -> str:
-    if suffix == ".json":
-        from fp4sim.report.json_text import strict_json
-
-        return strict_json(result.to_dict())
-    from fp4sim.report.gemm_fit_csv import fit_csv
-    from fp4sim.report.gemm_fit_text import fit_markdown
-
-    return fit_markdown(result) if suffix == ".md" else fit_csv(result)

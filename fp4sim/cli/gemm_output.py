@@ -1,4 +1,4 @@
-"""Where the result of ``fp4sim gemm`` goes: the terminal or JSON on stdout, files and figures by their suffix."""
+"""What ``fp4sim gemm`` shows: the table on stdout, and a figure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from fp4sim.errors import UsageError
 from fp4sim.report.gemm_cells import SORTS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from rich.console import Console
@@ -23,30 +22,23 @@ def check_sort(name: str) -> None:
         raise UsageError(f"--sort {name!r}: {', '.join(SORTS)}")
 
 
-def write_outputs(result: GemmErrors, paths: Sequence[Path]) -> None:
-    """Write each file whole or not at all."""
-    from fp4sim.io.writer import write_atomically
-
-    for path in paths:
-        text = _text_for(path.suffix.lower(), result)
-        with write_atomically(path, "w") as file:
-            file.write(text)
-
-
 def write_plot(result: GemmErrors, path: Path) -> None:
     """Write the heat maps."""
-    from fp4sim.report.figures import save_figure
-    from fp4sim.report.gemm_figure import gemm_figure
+    from fp4sim.report.figures import gemm_parts
+    from fp4sim.report.figures.style import add_caption, save_figure
 
-    save_figure(gemm_figure(result), path)
+    figure = gemm_parts.figure(result)
+    add_caption(figure, gemm_parts.CAPTION)
+    save_figure(figure, path)
 
 
 def show(result: GemmErrors, sort: str, *, verbose: bool, as_json: bool) -> None:
     """Print to stdout."""
-    from fp4sim.cli.console import emit, emit_rich
+    from fp4sim.cli.console import emit_rich
+    from fp4sim.cli.output import print_json
 
     if as_json:
-        emit(_text_for(".json", result))
+        print_json(result)
         return
     from fp4sim.report.gemm_terminal import print_gemm
 
@@ -66,14 +58,3 @@ def _ordered(result: GemmErrors, sort: str) -> GemmErrors:
         return -1.0 if part is None or part.rel_mse is None else float(part.rel_mse)
 
     return replace(result, formats=tuple(sorted(result.formats, key=error, reverse=True)))
-
-
-def _text_for(suffix: str, result: GemmErrors) -> str:
-    if suffix == ".json":
-        from fp4sim.report.json_text import strict_json
-
-        return strict_json(result.to_dict())
-    from fp4sim.report.gemm_csv import gemm_csv
-    from fp4sim.report.gemm_markdown import gemm_markdown
-
-    return gemm_markdown(result) if suffix == ".md" else gemm_csv(result)

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fp4sim.cli.golden_output import Junit, Layout, Output, check_targets, finish
+from fp4sim.cli.golden_output import Junit, Layout, check_targets, finish
 from fp4sim.cli.options import Json, Threads
+from fp4sim.cli.output import ListOutput, Output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import BinaryIO
+
+    from rich.console import Console
 
     from fp4sim.golden.stimuli import Stimulus
     from fp4sim.spec import Spec
@@ -90,6 +93,7 @@ def _discard_stdout() -> None:
 
 @golden.command()
 def run(
+    context: typer.Context,
     folder: Pack,
     command: Annotated[list[str], typer.Argument(metavar="-- KERNEL [WORD]...", help="The kernel and its arguments.")],
     out: Annotated[
@@ -124,7 +128,7 @@ def run(
         run_kernel(pack, command, target, once=once, timeout=timeout)
         words = ["fp4sim", "golden", "run", folder, *(["--once"] if once else []), "--", *command]
         result = check_pack(pack, target, layout=layout, threads=threads, repro=words)
-    finish(result, output or (), junit, as_json=json)
+    finish(result, context, [folder], output or (), junit, as_json=json)
 
 
 def _emptied(out: Path) -> Path:
@@ -145,6 +149,7 @@ def _emptied(out: Path) -> Path:
 
 @golden.command()
 def check(
+    context: typer.Context,
     folder: Annotated[str, typer.Argument(metavar="DIR", help="A pack, or - for a stream on stdin.")],
     actual: Annotated[
         str | None,
@@ -168,7 +173,7 @@ def check(
         result = check_stream(_stdin(), layout=layout, threads=threads)
     else:
         result = check_pack(read_pack(folder), actual, layout=layout, threads=threads)
-    finish(result, output or (), junit, as_json=json)
+    finish(result, context, [folder, *([actual] if actual else [])], output or (), junit, as_json=json)
 
 
 def _stdin() -> BinaryIO:
@@ -180,15 +185,16 @@ def _stdin() -> BinaryIO:
 
 
 @golden.command()
-def stimuli(json: Json = False) -> None:
+def stimuli(json: Json = False, output: ListOutput = None) -> None:
     """List the stimuli."""
-    from fp4sim.cli.console import emit
+    from fp4sim.cli.output import show_list
     from fp4sim.golden.stimuli import STIMULI
-    from fp4sim.report.json_text import strict_json
 
-    if json:
-        rows = [{"name": row.name, "about": row.about} for row in STIMULI]
-        emit(strict_json({"schema": "fp4sim.stimuli/1", "stimuli": rows}))
-        return
+    rows = [{"name": row.name, "about": row.about} for row in STIMULI]
     width = max(len(row.name) for row in STIMULI)
-    emit("".join(f"{row.name:{width}}  {row.about}\n" for row in STIMULI))
+
+    def draw(console: Console) -> None:
+        for row in STIMULI:
+            console.print(f"{row.name:{width}}  {row.about}")
+
+    show_list({"schema": "fp4sim.stimuli/1", "stimuli": rows}, draw, output or (), as_json=json)

@@ -12,43 +12,43 @@ from fp4sim.errors import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fp4sim.golden.check import GoldenResult
-
-SUFFIXES = (".json", ".md")
+    from fp4sim.report.golden_model import GoldenResult
 
 Layout = Annotated[str, typer.Option("--layout", metavar="NAME", help="Of the block scales: auto, linear, 128x4, 8x4.")]
-Output = Annotated[
-    list[Path] | None,
-    typer.Option("--output", "-o", metavar="FILE", help="Also write the verdict: .json or .md; repeatable."),
-]
 Junit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Also write a JUnit .xml.")]
 
 
 def check_targets(output: Sequence[Path], junit: Path | None) -> None:
     """Refuse what could not be written in the end. Raises UsageError."""
-    from fp4sim.cli.compare_output import check_outputs
+    from fp4sim.cli.output import check_outputs
 
-    check_outputs(output, (), SUFFIXES)
+    check_outputs(output)
     check_outputs([junit] if junit else [], (), (".xml",))
 
 
-def finish(result: GoldenResult, output: Sequence[Path], junit: Path | None, *, as_json: bool) -> None:
-    """Show and write a verdict; exits with 1 where anything is wrong."""
+def finish(
+    result: GoldenResult,
+    context: typer.Context,
+    sources: Sequence[str],
+    output: Sequence[Path],
+    junit: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Show and write a verdict over what was read from ``sources``; exits with 1 where anything is wrong."""
     from fp4sim.cli.console import emit
-    from fp4sim.io.writer import write_atomically
+    from fp4sim.cli.output import print_json, write_outputs
+    from fp4sim.cli.stamp import stamped
     from fp4sim.report.github import tell_github
-    from fp4sim.report.golden_text import golden_markdown, golden_text
-    from fp4sim.report.json_text import strict_json
-    from fp4sim.report.junit import junit_xml
+    from fp4sim.report.golden_text import golden_text
 
-    texts = {".json": lambda: strict_json(result.to_dict()), ".md": lambda: golden_markdown(result)}
-    for path in output:
-        with write_atomically(path, "w") as file:
-            file.write(texts[path.suffix.lower()]())
-    if junit is not None:
-        with write_atomically(junit, "w") as file:
-            file.write(junit_xml(result.results, name="fp4sim.golden"))
-    emit(strict_json(result.to_dict()) if as_json else golden_text(result))
+    if output or as_json:
+        result = stamped(result, context, sources)
+    write_outputs(result, [*output, *([junit] if junit else [])])
+    if as_json:
+        print_json(result)
+    else:
+        emit(golden_text(result))
     tell_github(result.results)
     if not result.ok:
         raise typer.Exit(ExitCode.MISMATCH)

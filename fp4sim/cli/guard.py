@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from fp4sim import __version__
 from fp4sim.cli.console import complain
+from fp4sim.cli.stamp import Invocation
 from fp4sim.errors import ExitCode, Fp4simError
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class GuardedGroup(TyperGroup):
         **extra: Any,
     ) -> Any:
         """Run and exit (or return the exit code where ``standalone_mode`` is off)."""
+
+        extra.setdefault("obj", Invocation.of(args))
 
         def run() -> Any:
             return super(GuardedGroup, self).main(

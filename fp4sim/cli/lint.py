@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fp4sim.cli.options import Json, Threads
+from fp4sim.cli.output import ListOutput
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,26 +30,23 @@ def lint(
     verbose: Annotated[bool, typer.Option("--verbose", help="Show every finding, not a few of each rule.")] = False,
     threads: Threads = None,
     json: Json = False,
+    output: ListOutput = None,
 ) -> None:
     """Look for mistakes in the codes and scales of a quantized checkpoint.
 
     Found are NaN, negative and zero block scales, divisors in place of multipliers, global scales that fused weights do
     not share, garbage in padding, shapes that do not fit, negative zeros, and a configuration that says otherwise.
     """
-    from fp4sim.cli.console import emit, emit_rich
+    from fp4sim.cli.output import show_list
     from fp4sim.commands.lint_checkpoint import lint_checkpoint
     from fp4sim.errors import ExitCode
     from fp4sim.report.checkpoint_text import print_lint
-    from fp4sim.report.json_text import strict_json
 
     result = lint_checkpoint(path, threads)
 
     def draw(console: Console) -> None:
         print_lint(console, result, verbose=verbose)
 
-    if json:
-        emit(strict_json(result.to_dict()))
-    else:
-        emit_rich(draw)
+    show_list(result.to_dict(), draw, output or (), as_json=json)
     if result.fails(fail_on.value):
         raise typer.Exit(ExitCode.MISMATCH)

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fp4sim.cli.options import Axis, Json, Seed
+from fp4sim.cli.output import Output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from fp4sim.report.mutation_model import MutationResult
     from fp4sim.testing.mutation import Part
     from fp4sim.testing.tolerance import Tolerance
-
-SUFFIXES = (".json", ".txt")
 
 Atol = Annotated[float | None, typer.Option("--atol", metavar="X", help="Your test's absolute tolerance on elements.")]
 Rtol = Annotated[float | None, typer.Option("--rtol", metavar="X", help="Your test's relative tolerance on elements.")]
@@ -57,21 +55,19 @@ def mutations(
     min_score: MinScore = None,
     axis: Axis = -1,
     seed: Seed = 0,
-    output: Annotated[
-        list[Path] | None, typer.Option("--output", "-o", metavar="FILE", help="Also write .json or .txt; repeatable.")
-    ] = None,
+    output: Output = None,
     json: Json = False,
 ) -> None:
     """Test your test: which faulty kernels would its tolerance have let pass?
 
     Without a tolerance bits must be equal, which catches every one that can be told apart.
     """
-    from fp4sim.cli.compare_output import check_outputs
+    from fp4sim.cli.output import check_outputs
     from fp4sim.testing.tolerance import Tolerance
 
     check = Tolerance(atol, rtol, mismatched, cosine, rel_error)
     x = None if source is None else _first_tensor(source)
-    check_outputs(output or (), () if source is None else (source,), SUFFIXES)
+    check_outputs(output or (), () if source is None else (source,))
     run_mutations(check, spec, x, part.value, min_score, axis=axis, seed=seed, output=output or (), as_json=json)
 
 
@@ -89,17 +85,19 @@ def run_mutations(
 ) -> None:
     """Score a tolerance, show and write the result; exits with 1 below ``min_score``. Raises UsageError."""
     from fp4sim.cli.console import complain, emit
+    from fp4sim.cli.output import print_json, write_outputs
     from fp4sim.errors import ExitCode, UsageError
-    from fp4sim.report.json_text import strict_json
     from fp4sim.testing.mutation import default_input, mutation_score
 
     if min_score is not None and not 0 <= min_score <= 1:
         raise UsageError(f"--min-score {min_score:g}: a share from 0 to 1")
     given = default_input(seed) if x is None else x
     result = mutation_score(check, spec=spec, x=given, part=part, axis=axis, seed=seed)
-    for path in output:
-        _write(path, result)
-    emit(strict_json(result.to_dict()) if as_json else str(result))
+    write_outputs(result, output)
+    if as_json:
+        print_json(result)
+    else:
+        emit(str(result))
     if min_score is not None and result.score < min_score:
         complain(f"mutation score {result.score:.3g} is below {min_score:g}: {len(result.missed)} faulty kernels pass")
         raise typer.Exit(ExitCode.MISMATCH)
@@ -117,11 +115,3 @@ def _first_tensor(source: str) -> NDArray[Any]:
             if is_float(tensor.info.dtype) and len(tensor.info.shape) > 1 and tensor.info.size:
                 return tensor.read_all()
     raise NothingComparedError(f"{shown(source)}: no float tensor of at least 2 axes to test with")
-
-
-def _write(path: Path, result: MutationResult) -> None:
-    from fp4sim.io.writer import write_atomically
-    from fp4sim.report.json_text import strict_json
-
-    with write_atomically(path, "w") as file:
-        file.write(strict_json(result.to_dict()) if path.suffix.lower() == ".json" else str(result))

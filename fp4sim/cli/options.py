@@ -41,4 +41,8 @@ Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, metavar="N", help="Worker threads; changes no digit.  [default: all processors]"),
 ]
+NoHash = Annotated[
+    bool,
+    typer.Option("--no-hash", help="Leave the SHA-256 of the input files out of reports: they are not read again."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print strict JSON to stdout and nothing else.")]

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fp4sim.cli.options import Json, Threads
+from fp4sim.cli.output import Output
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rich.console import Console
 
     from fp4sim.report.reproduction_model import Reproduction
 
-SUFFIXES = (".json", ".md")
-
 
 def reproduce(
+    context: typer.Context,
     table: Annotated[
         str | None, typer.Argument(metavar="TABLE", help="A table's name, or all; none: list the tables.")
     ] = None,
@@ -27,10 +24,7 @@ def reproduce(
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Key of data and random bits.")] = 0,
     threads: Threads = None,
     json: Json = False,
-    output: Annotated[
-        list[Path] | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Also write .json or .md (by suffix); repeatable."),
-    ] = None,
+    output: Output = None,
     fail_on_difference: Annotated[
         bool, typer.Option("--fail-on-difference", help="Exit with 1 if a row differs from what is published.")
     ] = False,
@@ -40,14 +34,18 @@ def reproduce(
     Every figure stands beside the measured one with its definition, spec and standard error. A row agrees within 3
     standard errors and one unit of the last printed digit; where it differs the reason is given.
     """
+    from fp4sim.cli.output import check_outputs, write_outputs
+    from fp4sim.cli.stamp import stamped
     from fp4sim.errors import ExitCode
 
     if table is None:
         _list(json)
         return
-    _check(output or ())
+    check_outputs(output or ())
     result = _run(table, quick, seed, threads)
-    _write(result, output or ())
+    if output or json:
+        result = stamped(result, context, ())
+    write_outputs(result, output or ())
     _show(result, json)
     if fail_on_difference and result.differing:
         from fp4sim.cli.console import complain
@@ -70,18 +68,6 @@ def _list(as_json: bool) -> None:
     emit_rich(lambda console: print_tables(console, [(entry.name, entry.summary) for entry in ENTRIES]))
 
 
-def _check(paths: Sequence[Path]) -> None:
-    """Refuse what could not be written in the end, before the work starts. Raises UsageError."""
-    from fp4sim.errors import UsageError
-    from fp4sim.io.files import shown
-
-    for path in paths:
-        if path.suffix.lower() not in SUFFIXES:
-            raise UsageError(f"cannot write {shown(str(path))}: the suffix is one of {' '.join(SUFFIXES)}")
-        if not path.parent.is_dir():
-            raise UsageError(f"cannot write {shown(str(path))}: the folder does not exist; create it first")
-
-
 def _run(name: str, quick: bool, seed: int, threads: int | None) -> Reproduction:
     from fp4sim.cli.progress import progress_bar
     from fp4sim.reproduce.engine import reproduce as measure
@@ -95,24 +81,12 @@ def _run(name: str, quick: bool, seed: int, threads: int | None) -> Reproduction
         return measure(tables, settings, progress)
 
 
-def _write(result: Reproduction, paths: Sequence[Path]) -> None:
-    from fp4sim.io.writer import write_atomically
-    from fp4sim.report.json_text import strict_json
-    from fp4sim.report.reproduction_markdown import reproduction_markdown
-
-    for path in paths:
-        text = reproduction_markdown(result) if path.suffix.lower() == ".md" else strict_json(result.to_dict())
-        with write_atomically(path, "w") as file:
-            file.write(text)
-
-
 def _show(result: Reproduction, as_json: bool) -> None:
-    from fp4sim.cli.console import emit, emit_rich
+    from fp4sim.cli.console import emit_rich
+    from fp4sim.cli.output import print_json
 
     if as_json:
-        from fp4sim.report.json_text import strict_json
-
-        emit(strict_json(result.to_dict()))
+        print_json(result)
         return
     from fp4sim.report.reproduction_terminal import print_reproduction
 

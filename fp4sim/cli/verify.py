@@ -9,7 +9,8 @@ import typer
 
 from fp4sim.cli.golden_output import Junit
 from fp4sim.cli.mutations import Atol, Cosine, MinScore, Rtol
-from fp4sim.cli.options import Axis, Json, Seed, Threads
+from fp4sim.cli.options import Axis, Json, NoHash, Seed, Threads
+from fp4sim.cli.output import Output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 
 def verify(
+    context: typer.Context,
     dump: Annotated[
         str | None,
         typer.Argument(
@@ -68,10 +70,8 @@ def verify(
     threads: Threads = None,
     json: Json = False,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the report as Markdown.")] = None,
-    output: Annotated[
-        list[Path] | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Also write .json or .md (by suffix); repeatable."),
-    ] = None,
+    output: Output = None,
+    no_hash: NoHash = False,
     junit: Junit = None,
     mutations: Annotated[
         bool,
@@ -92,11 +92,13 @@ def verify(
     checkpoint is compared with the quantization of the float weight of its name. A golden pack brings its own specs;
     --against names the kernel's outputs on it, as for fp4sim golden check.
     """
-    from fp4sim.cli.verify_output import check_files, check_junit, write_files, write_junit
+    from fp4sim.cli.output import check_outputs, write_outputs, write_text
+    from fp4sim.cli.stamp import stamped
     from fp4sim.errors import ExitCode, UsageError
     from fp4sim.golden.reader import is_pack
     from fp4sim.grammar import parse
     from fp4sim.report.github import tell_github
+    from fp4sim.report.verify_markdown import verify_markdown
     from fp4sim.verifying.check import Options, verify_dump
     from fp4sim.verifying.dump import read_dump
 
@@ -105,7 +107,7 @@ def verify(
     if dump is not None and not mutations and is_pack(dump):
         if spec is not None:
             raise UsageError(f"{dump} is a golden pack, which brings its own specs: leave --spec out")
-        _check_pack(dump, against, output or (), junit, scale_layout, threads, as_json=json)
+        _check_pack(context, dump, against, output or (), junit, scale_layout, threads, as_json=json)
         return
     if spec is None:
         raise UsageError("no --spec: say what the kernel should compute, e.g. --spec nvfp4")
@@ -119,17 +121,21 @@ def verify(
     wanted = parse(spec)
     options = Options(axis, scale_layout, padding, zeros, seed, identify=identify, threads=threads, model=model)
     options.check()
-    for source in (dump, *([against] if against else [])):
-        check_files(output or (), markdown, source)
-        check_junit(junit, source)
+    given = (dump, *([against] if against else []))
+    check_outputs(output or (), given)
+    check_outputs([markdown] if markdown else [], given, [markdown.suffix.lower()] if markdown else [])
+    check_outputs([junit] if junit else [], given, (".xml",))
     if against is None:
         result = verify_dump(read_dump(dump), wanted, options)
     else:
         from fp4sim.verifying.checkpoint import verify_checkpoint
 
         result = verify_checkpoint(dump, against, wanted, options)
-    write_files(result, output or (), markdown)
-    write_junit(result, junit)
+    if output or json:
+        result = stamped(result, context, given, hashed=not no_hash)
+    write_outputs(result, [*(output or ()), *([junit] if junit else [])])
+    if markdown:
+        write_text(markdown, verify_markdown(result))
     _show(result, as_json=json)
     tell_github([result])
     if not result.ok:
@@ -137,6 +143,7 @@ def verify(
 
 
 def _check_pack(
+    context: typer.Context,
     folder: str,
     actual: str | None,
     output: Sequence[Path],
@@ -152,7 +159,8 @@ def _check_pack(
     from fp4sim.golden.reader import read_pack
 
     check_targets(output, junit)
-    finish(check_pack(read_pack(folder), actual, layout=layout, threads=threads), output, junit, as_json=as_json)
+    result = check_pack(read_pack(folder), actual, layout=layout, threads=threads)
+    finish(result, context, [folder, *([actual] if actual else [])], output, junit, as_json=as_json)
 
 
 def _test_tolerance(
@@ -166,25 +174,24 @@ def _test_tolerance(
     as_json: bool,
 ) -> None:
     """``--mutations``: as ``fp4sim mutations`` does, on the dump's first input."""
-    from fp4sim.cli.compare_output import check_outputs
-    from fp4sim.cli.mutations import SUFFIXES, run_mutations
+    from fp4sim.cli.mutations import run_mutations
+    from fp4sim.cli.output import check_outputs
     from fp4sim.testing.tolerance import Tolerance
     from fp4sim.verifying.dump import read_dump
 
     atol, rtol, cosine, min_score = bounds
-    check_outputs(output, () if dump is None else (dump,), SUFFIXES)
+    check_outputs(output, () if dump is None else (dump,))
     check = Tolerance(atol, rtol, cosine=cosine)
     x = None if dump is None else read_dump(dump).cases[0].x
     run_mutations(check, spec, x, "dequantized", min_score, axis=axis, seed=seed, output=output, as_json=as_json)
 
 
 def _show(result: VerifyResult, *, as_json: bool) -> None:
-    from fp4sim.cli.console import emit, emit_rich
+    from fp4sim.cli.console import emit_rich
+    from fp4sim.cli.output import print_json
 
     if as_json:
-        from fp4sim.report.json_text import strict_json
-
-        emit(strict_json(result.to_dict()))
+        print_json(result)
         return
     from rich.text import Text
 

@@ -109,9 +109,9 @@ def gemm_errors(
         (x.shape[0], w.shape[0], x.shape[1]),
         tuple(_measure(x, w, pair, settings, progress) for pair in pairs),
         settings.recorded(),
-        fp4sim.__version__,
-        fp4sim.BITS_VERSION,
         tuple(notes),
+        version=fp4sim.__version__,
+        bits_version=fp4sim.BITS_VERSION,
     )
 
 

@@ -70,8 +70,8 @@ def fit_outputs(
         path,
         tuple(one.case for one in outputs),
         tuple(sorted(models, key=lambda model: (model.differing, model.names))),
-        fp4sim.__version__,
-        fp4sim.BITS_VERSION,
+        version=fp4sim.__version__,
+        bits_version=fp4sim.BITS_VERSION,
     )
 
 

@@ -3,6 +3,8 @@
 NVFP4, two levels: p = A/2688, s = Q(clamp((a/6)/p, 2^-6, 448)), code = cast(clamp(x·((1/p)/s), ±6)); ``:onelevel`` is p = 1.
 MX: the named rules; NaN codes are cut from the NaN's bits. 0.18.0 differs under MX: Inf counts as 2^128, a scale of
 2^-127 divides as 2^-126 (``rceil``: as 1), a NaN scale divides as Inf, and ``rceil`` takes ceil(log2(a/6)) in float32.
+``:cuda`` is NVFP4 in eager mode on a GPU, where torch divides by a constant as by multiplying with its rounded reciprocal:
+p = A·fl(1/2688), s = Q(clamp((a·fl(1/6))/p, …)).
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import numpy as np
 from fp4sim.dialects.base import BlockScales, Convention, TensorFactors
 from fp4sim.dialects.dialect import Dialect, ElementRule
 from fp4sim.dialects.mx import NAN_CODE, PowerScales, float_log2
-from fp4sim.dialects.operations import MULTIPLIER, ONE, QUOTIENT, FactorRule, element_max
+from fp4sim.dialects.operations import MULTIPLIER, ONE, QUOTIENT, FactorRule, ScaleRule, TensorRule, element_max
 from fp4sim.rounding import CastPolicy
 
 if TYPE_CHECKING:
@@ -30,6 +32,15 @@ SOURCE = "pytorch/ao 36027d8: torchao/prototype/mx_formats/{nvfp4_tensor,mx_tens
 def _factor(value: NDArray[np.float32], factors: TensorFactors) -> NDArray[np.float32]:
     factor = np.asarray((ONE / factors.decode) / value)
     return np.where(np.isnan(value), NAN_OF_E4M3, factor)
+
+
+def _tensor_on_gpu(target: Target, amax: NDArray[np.float32]) -> TensorFactors:
+    p = np.asarray(amax * (ONE / target.reach), np.float32)
+    return TensorFactors(np.asarray(ONE / p), p, p)
+
+
+def _scale_on_gpu(target: Target, amax: NDArray[np.float32], factors: TensorFactors) -> NDArray[np.float32]:
+    return np.asarray(amax * (ONE / element_max(target)) / factors.decode)
 
 
 class ReleasedPowerScales(PowerScales):
@@ -72,7 +83,7 @@ DIALECT = Dialect(
             "p = A/(F·v)",
             "s = Q(clamp((a/v)/p, 2^-6, F))",
             "code = cast(clamp(x·((1/p)/s), ±v))",
-            ":onelevel: p = 1",
+            ":onelevel: p = 1; :cuda: p = A·fl(1/(F·v)), (a·fl(1/v))/p",
         ),
         clamps="block scales at E4M3's smallest normal 2^-6 and at 448, elements at ±6",
         zero_block="scale 2^-6, codes ±0; an all-zero tensor has p = 0 and NaN scales",
@@ -84,7 +95,7 @@ DIALECT = Dialect(
         checked="bit-equal to stored vectors of both versions (NVFP4 one and two levels, MX), and to an installed torchao",
         notes=(
             "NaN scales are stored as 0x7f; the sign of torch's depends on the processor",
-            "on a GPU, eager and compiled code divide by multiplying or with div.full: rare bits may differ",
+            "on a GPU eager code is :cuda, and compiled code may divide with div.full, which no dialect here computes",
         ),
     ),
     tensor=MULTIPLIER,
@@ -93,10 +104,14 @@ DIALECT = Dialect(
     floor="normal",
     element=ElementRule(policy=CastPolicy(nan="payload")),
 )
+ON_GPU_TENSOR = TensorRule("p = A·fl(1/(F·v))", _tensor_on_gpu)
+ON_GPU_SCALE = ScaleRule("(a·fl(1/v))/p", _scale_on_gpu)
 RELEASED = replace(DIALECT, power=ReleasedPowerScales("as release 0.18.0", _released))
 
 
 def variant(flags: tuple[str, ...]) -> Dialect:
-    """The dialect with ``onelevel`` or ``v0.18``."""
+    """The dialect with ``onelevel``, ``v0.18`` or ``cuda``."""
     chosen = RELEASED if "v0.18" in flags else DIALECT
+    if "cuda" in flags:
+        chosen = replace(chosen, tensor=ON_GPU_TENSOR, scale=ON_GPU_SCALE)
     return replace(chosen, one_level=True) if "onelevel" in flags else chosen

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from fp4sim.errors import NothingComparedError, UnreadableError
 from fp4sim.golden.actual import case_with, read_actual
 from fp4sim.golden.stream import StreamReader
 from fp4sim.io.files import shown
+from fp4sim.report.golden_model import GoldenResult
 from fp4sim.verifying.check import Options, verify_dump
 from fp4sim.verifying.dump import Dump
 from fp4sim.verifying.keys import parse_key
@@ -20,49 +21,8 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from fp4sim.golden.reader import Pack
-    from fp4sim.report.verify_model import VerifyResult
     from fp4sim.spec import Spec
     from fp4sim.verifying.dump import Case
-
-SCHEMA = "fp4sim.golden-check/1"
-
-
-@dataclass(frozen=True)
-class GoldenResult:
-    """The verdicts over a pack or a stream, one a spec."""
-
-    source: str
-    results: tuple[VerifyResult, ...]
-    schema: str = SCHEMA
-
-    @property
-    def ok(self) -> bool:
-        """Whether every bit of every case is right."""
-        return all(result.ok for result in self.results)
-
-    @property
-    def cases(self) -> int:
-        """Cases compared."""
-        return sum(len(result.cases) for result in self.results)
-
-    @property
-    def wrong(self) -> int:
-        """Cases that are not right."""
-        return sum(not case.ok for result in self.results for case in result.cases)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Strict-JSON data."""
-        return {
-            "schema": self.schema,
-            "ok": self.ok,
-            "source": self.source,
-            "cases": self.cases,
-            "wrong": self.wrong,
-            "results": [result.to_dict() for result in self.results],
-        }
-
-    def __bool__(self) -> bool:
-        return self.ok
 
 
 def check_pack(
@@ -112,9 +72,11 @@ def check_stream(stream: BinaryIO, *, layout: str = "auto", threads: int | None 
 def _check(
     cases: Sequence[tuple[Spec, Case]], source: str, command: str, seed: int, layout: str, threads: int | None
 ) -> GoldenResult:
+    from fp4sim import BITS_VERSION, __version__
+
     options = Options(layout=layout, seed=seed, threads=threads)
     results = []
     for spec in dict.fromkeys(spec for spec, _ in cases):
         dump = Dump(tuple(case for other, case in cases if other == spec), source)
         results.append(replace(verify_dump(dump, spec, options), repro=command))
-    return GoldenResult(source, tuple(results))
+    return GoldenResult(source, tuple(results), version=__version__, bits_version=BITS_VERSION)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING
 
 from fp4sim.report.bias_cells import has_zones
 from fp4sim.report.cells import tensor_name
-from fp4sim.report.csv_table import inert
+from fp4sim.report.csv_table import csv_text
 
 if TYPE_CHECKING:
     from fp4sim.report.bias_model import Bias, BiasResult, Range
@@ -32,23 +30,21 @@ HEAD = (
 
 def bias_csv(result: BiasResult) -> str:
     """The table as text: ``row`` is tensor or zone, undefined numbers are empty."""
-    text = io.StringIO()
-    table = csv.DictWriter(text, HEAD, lineterminator="\n")
-    table.writeheader()
+    rows: list[dict[str, object]] = []
     for tensor in result.tensors:
         facts = {
-            "tensor": inert(tensor_name(tensor.name)),
-            "source": inert(tensor.source),
+            "tensor": tensor_name(tensor.name),
+            "source": tensor.source,
             "shape": "x".join(map(str, tensor.shape)),
             "dtype": tensor.dtype,
             "measured_elements": tensor.measured_elements,
-            "notes": inert("; ".join(tensor.notes)),
+            "notes": "; ".join(tensor.notes),
         }
         for info, bias in zip(result.estimators, tensor.results, strict=True):
             row = {**facts, "estimator": info.short, "spec": info.spec}
-            table.writerow({**row, "row": "tensor", **figures(bias), **_rounding(bias), "sentence": bias.sentence})
-            table.writerows({**row, **zone} for zone in _zones(bias))
-    return text.getvalue()
+            rows.append({**row, "row": "tensor", **figures(bias), **_rounding(bias), "sentence": bias.sentence})
+            rows += ({**row, **zone} for zone in _zones(bias))
+    return csv_text(HEAD, ([row.get(name) for name in HEAD] for row in rows))
 
 
 def figures(bias: Bias) -> dict[str, object]:

@@ -14,7 +14,7 @@ from fp4sim.report.bias_cells import (
     rounding_text,
     statement,
 )
-from fp4sim.report.cells import percent, safe_name, settings_text, shape_text
+from fp4sim.report.cells import percent, settings_text, shape_text
 from fp4sim.report.markdown import code, escaped, skipped_list, table
 
 if TYPE_CHECKING:
@@ -86,10 +86,10 @@ def _rounding(result: BiasResult) -> str:
 def _legend(result: BiasResult) -> str:
     lines = []
     for info in result.estimators:
-        notes = "".join(f"; {note}" for note in info.notes)
+        notes = "".join(f"; {escaped(note)}" for note in info.notes)
         lines.append(f"- {code(info.short)} is {code(info.spec)}, {info.bits_per_element:g} bits per element{notes}")
     done = dict.fromkeys(note for tensor in result.tensors for note in tensor.notes)
-    lines += [f"- {safe_name(note)}" for note in done]
+    lines += [f"- {escaped(note)}" for note in done]
     sources = ", ".join(code(source) for source in result.sources)
     made = f"fp4sim {result.version}, bits version {result.bits_version}, {settings_text(result.settings)}"
     return "\n".join(lines) + f"\n\n{sources}; {made}"

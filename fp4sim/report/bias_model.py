@@ -6,10 +6,11 @@ reason under ``undefined`` by field name.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from fp4sim.report.model import UNNAMED, FormatInfo, Skipped
+from fp4sim.report.result import Result
 
 BIAS_SCHEMA = "fp4sim.bias/1"
 ZONES = ("normal", "subnormal", "zero")
@@ -111,7 +112,7 @@ class TensorBias:
 
 
 @dataclass(frozen=True)
-class BiasResult:
+class BiasResult(Result):
     """What ``bias`` found. ``to_dict`` is its JSON."""
 
     estimators: tuple[FormatInfo, ...]
@@ -119,16 +120,7 @@ class BiasResult:
     skipped: tuple[Skipped, ...]
     sources: tuple[str, ...]
     settings: dict[str, Any]
-    version: str
-    bits_version: int
-    schema: str = BIAS_SCHEMA
-
-    def to_dict(self) -> dict[str, Any]:
-        """Strict-JSON data: no NaN or Infinity."""
-        head = {"schema": self.schema, "BITS_VERSION": self.bits_version, "version": self.version}
-        body = asdict(self)
-        del body["schema"], body["bits_version"], body["version"]
-        return {**head, **body}
+    schema: ClassVar[str] = BIAS_SCHEMA
 
     def label(self, tensor: TensorBias) -> str:
         """The name to show: with its source where another tensor has the same name."""

@@ -174,7 +174,7 @@ def _print_rounding(console: Console, rows: Sequence[_Row]) -> None:
 
 
 def _print_legend(console: Console, result: BiasResult) -> None:
-    width = max(len(info.short) for info in result.estimators)
+    width = max((len(info.short) for info in result.estimators), default=0)
     console.print()
     for info in result.estimators:
         notes = "".join(f"; {note}" for note in info.notes)

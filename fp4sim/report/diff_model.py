@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from fp4sim.report.model import Skipped
+from fp4sim.report.result import Result
 
 DIFF_SCHEMA = "fp4sim.diff/1"
 
@@ -65,7 +66,7 @@ class Operation:
 
 
 @dataclass(frozen=True)
-class DiffResult:
+class DiffResult(Result):
     """What ``diff`` found. ``causes``: the smallest set of operations found that explains every difference that was tried.
 
     ``tried``: every operation in which the two differ, exchanged alone. ``tried_on``: elements it was tried on.
@@ -84,13 +85,11 @@ class DiffResult:
     tried_on: int
     skipped: tuple[Skipped, ...]
     sources: tuple[str, ...]
-    version: str
-    bits_version: int
-    schema: str = DIFF_SCHEMA
+    schema: ClassVar[str] = DIFF_SCHEMA
 
     def to_dict(self) -> dict[str, Any]:
         """Strict-JSON data."""
-        data = asdict(self)
+        data = super().to_dict()
         rows = [(data, self), *zip(data["tensors"], self.tensors, strict=True)]
         for row, found in rows:
             for key in ("scales", "codes", "values"):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from fp4sim.report.cells import tensor_name
 from fp4sim.report.fit import Column, fitted_table
 
 if TYPE_CHECKING:
@@ -14,13 +15,15 @@ if TYPE_CHECKING:
     from fp4sim.report.diff_model import Count, DiffResult, TensorDiff
 
 _TENSORS = 20
+_NAME_LIMIT = 40
 
 
 def print_diff(console: Console, result: DiffResult) -> None:
     """Print rates, examples and the cause."""
     console.print(Text.assemble("a ", (result.a, "bold"), "   b ", (result.b, "bold")))
     rows = sorted(result.tensors, key=lambda row: -row.codes.rate)[:_TENSORS]
-    columns = [Column("tensor", [*(Text(row.name or "x") for row in rows), Text("all")], numeric=False)]
+    names = [tensor_name(row.name or "x", _NAME_LIMIT) for row in rows]
+    columns = [Column("tensor", [Text(name) for name in (*names, "all")], numeric=False)]
     for key in ("scales", "codes", "values"):
         counts = [*(getattr(row, key) for row in rows), getattr(result, key)]
         columns.append(Column(key, [Text(_rate(count)) for count in counts]))
@@ -46,7 +49,7 @@ def _rate(count: Count) -> str:
 
 
 def _print_examples(console: Console, row: TensorDiff) -> None:
-    console.print(Text(f"First differences of {row.name or 'x'}", style="dim"))
+    console.print(Text(f"First differences of {tensor_name(row.name or 'x', _NAME_LIMIT)}", style="dim"))
     columns = [
         Column("index", [Text(", ".join(map(str, one.index))) for one in row.examples], numeric=False),
         Column("x", [Text(f"{one.x:.9g}") for one in row.examples]),

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING
 
-from fp4sim.report.csv_table import inert
+from fp4sim.report.csv_table import csv_text
 from fp4sim.report.gemm_model import PARTS
 
 if TYPE_CHECKING:
@@ -28,13 +26,11 @@ HEAD = (
 
 def gemm_csv(result: GemmErrors) -> str:
     """``row`` is part, cross, row or column; undefined numbers are empty. Of a row or column ``rel_error`` is the total's."""
-    text = io.StringIO()
-    table = csv.DictWriter(text, HEAD, lineterminator="\n")
-    table.writeheader()
+    rows: list[dict[str, object]] = []
     for row in result.formats:
         facts = {"formats": row.short, "spec_a": row.a.spec, "spec_b": row.b.spec}
-        table.writerows({**facts, **cells} for cells in (*_parts(row), *_profiles(row)))
-    return text.getvalue()
+        rows += ({**facts, **cells} for cells in (*_parts(row), *_profiles(row)))
+    return csv_text(HEAD, ([row.get(name) for name in HEAD] for row in rows))
 
 
 def _parts(row: GemmRow) -> Iterator[dict[str, object]]:
@@ -44,7 +40,7 @@ def _parts(row: GemmRow) -> Iterator[dict[str, object]]:
         if part is not None:
             worst = "" if part.max_error_at is None else " ".join(map(str, part.max_error_at))
             figures = {figure: getattr(part, figure) for figure in _FIGURES}
-            extra = {**steps, "sentence": inert(row.reason or row.sentence)} if name == "total" else {}
+            extra = {**steps, "sentence": row.reason or row.sentence} if name == "total" else {}
             yield {"row": "part", "part": name, **figures, "max_error_at": worst, **extra}
     for name, value in row.cross.items():
         yield {"row": "cross", "part": name, "rel_mse": value}

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING
 
-from fp4sim.report.csv_table import inert
+from fp4sim.report.csv_table import csv_text
 from fp4sim.report.gemm_fit_text import separating_text
 
 if TYPE_CHECKING:
@@ -17,15 +15,13 @@ HEAD = ("model", "differing", "compared", "case", "index", "probe", "recorded", 
 
 def fit_csv(result: FitResult) -> str:
     """The table as text."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(HEAD)
+    rows: list[list[object]] = []
     for model in result.models:
         first = model.first
-        cells = ["", "", "", "", ""]
+        cells: list[object] = ["", "", "", "", ""]
         if first is not None:
             index = " ".join(map(str, first.index))
-            cells = [inert(first.case), index, inert(first.probe), first.found, first.predicted]
+            cells = [first.case, index, first.probe, first.found, first.predicted]
         for name in model.names:
-            table.writerow([inert(name), model.differing, model.compared, *cells, inert(separating_text(model))])
-    return text.getvalue()
+            rows.append([name, model.differing, model.compared, *cells, separating_text(model)])
+    return csv_text(HEAD, rows)

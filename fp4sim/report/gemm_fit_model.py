@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from fp4sim.report.result import Result
 
 FIT_SCHEMA = "fp4sim.gemm-fit/1"
 
@@ -48,15 +50,14 @@ class FitModel:
 
 
 @dataclass(frozen=True)
-class FitResult:
+class FitResult(Result):
     """What ``gemm --fit`` found; models by the number of differing words."""
 
     source: str
     cases: tuple[FitCase, ...]
     models: tuple[FitModel, ...]
-    version: str
-    bits_version: int
-    schema: str = FIT_SCHEMA
+    notes: tuple[str, ...] = ()
+    schema: ClassVar[str] = FIT_SCHEMA
 
     @property
     def obeyed(self) -> tuple[FitModel, ...]:
@@ -70,10 +71,8 @@ class FitResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Strict-JSON data."""
-        head = {"schema": self.schema, "BITS_VERSION": self.bits_version, "version": self.version, "ok": self.ok}
-        body = asdict(self)
-        del body["schema"], body["bits_version"], body["version"]
-        return {**head, "obeyed": [name for model in self.obeyed for name in model.names], **body}
+        obeyed = [name for model in self.obeyed for name in model.names]
+        return {"schema": self.schema, "ok": self.ok, "obeyed": obeyed, **super().to_dict()}
 
     def __str__(self) -> str:
         from fp4sim.report.gemm_fit_text import fit_markdown

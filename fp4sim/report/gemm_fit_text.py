@@ -66,6 +66,9 @@ def verdict_lines(result: FitResult) -> Iterator[str]:
     """Which models give every word, and whether that tells them from the others."""
     words = sum(case.compared for case in result.cases)
     held = f"{count_of(words, 'word')} of {count_of(len(result.cases), 'case')}"
+    if not result.models:
+        yield "No model was held against it"
+        return
     if not result.obeyed:
         nearest = result.models[0]
         differ = f"{nearest.differing:,} of {nearest.compared:,} differ"

@@ -33,7 +33,7 @@ def gemm_markdown(result: GemmErrors) -> str:
     infos = {info.spec: info for row in result.formats for info in (row.a, row.b)}
     legend = [f"- {escaped(line)}" for line in (*operand_lines(result), *result.notes)]
     legend += [
-        f"- {code(info.short)} is {code(info.spec)}{''.join(f'; {note}' for note in info.notes)}"
+        f"- {code(info.short)} is {code(info.spec)}{''.join(f'; {escaped(note)}' for note in info.notes)}"
         for info in infos.values()
     ]
     parts = [

@@ -8,10 +8,11 @@ products (``cross``) sum to the total's. Undefined numbers are None, with the re
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from fp4sim.report.model import FormatInfo
+from fp4sim.report.result import Result
 
 GEMM_SCHEMA = "fp4sim.gemm/1"
 PARTS = ("operands", "accumulation", "cast")
@@ -108,7 +109,7 @@ class GemmRow:
 
 
 @dataclass(frozen=True)
-class GemmErrors:
+class GemmErrors(Result):
     """What ``gemm`` found. ``shape``: M, N, K. ``to_dict`` is its JSON."""
 
     a: GemmOperand
@@ -116,17 +117,8 @@ class GemmErrors:
     shape: tuple[int, int, int]
     formats: tuple[GemmRow, ...]
     settings: dict[str, Any]
-    version: str
-    bits_version: int
     notes: tuple[str, ...] = ()
-    schema: str = GEMM_SCHEMA
-
-    def to_dict(self) -> dict[str, Any]:
-        """Strict-JSON data: no NaN or Infinity."""
-        head = {"schema": self.schema, "BITS_VERSION": self.bits_version, "version": self.version}
-        body = asdict(self)
-        del body["schema"], body["bits_version"], body["version"]
-        return {**head, **body}
+    schema: ClassVar[str] = GEMM_SCHEMA
 
     def __str__(self) -> str:
         from fp4sim.report.gemm_markdown import gemm_markdown

@@ -13,7 +13,7 @@ from fp4sim.report.verify_text import counts_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fp4sim.golden.check import GoldenResult
+    from fp4sim.report.golden_model import GoldenResult
     from fp4sim.report.verify_model import CaseResult, VerifyResult
 
 _WIDTH = 100
@@ -33,6 +33,8 @@ def golden_text(result: GoldenResult) -> str:
             lines += _case_lines(case)
         if len(wrong) > _SHOWN:
             lines.append(f"  and {count_of(len(wrong) - _SHOWN, 'more wrong case')}")
+    if not result.results:
+        lines.append("no case")
     if not result.ok:
         lines.append(f"repro: {safe_name(result.results[0].repro)}")
     return "\n".join(lines) + "\n"
@@ -60,4 +62,5 @@ def results_markdown(results: Sequence[VerifyResult]) -> str:
 
 def golden_markdown(result: GoldenResult) -> str:
     """The verdict over a pack with its command."""
-    return results_markdown(result.results) + f"\n{code(result.results[0].repro)}\n"
+    repro = f"\n{code(result.results[0].repro)}\n" if result.results else ""
+    return results_markdown(result.results) + repro

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING
 
 from fp4sim.report.bias_cells import cosine_text, estimate_text, interval_text, row_statement
 from fp4sim.report.bias_csv import FIGURES, figures
 from fp4sim.report.cells import settings_text
+from fp4sim.report.csv_table import csv_text
 from fp4sim.report.markdown import code, escaped, table
 
 if TYPE_CHECKING:
@@ -45,11 +44,10 @@ def layer_markdown(result: LayerResult) -> str:
 
 def layer_csv(result: LayerResult) -> str:
     """One row an output and reference of each recipe; plain numbers, undefined ones empty."""
-    text = io.StringIO()
     head = ("recipe", "output", "reference", "exact", *FIGURES, "sentence")
-    sheet = csv.DictWriter(text, head, lineterminator="\n")
-    sheet.writeheader()
+    rows = []
     for row in result.rows:
         facts = {"recipe": row.recipe, "output": row.output, "reference": row.reference, "exact": row.exact}
-        sheet.writerow({**facts, **figures(row.bias), "sentence": row.bias.sentence})
-    return text.getvalue()
+        cells = {**facts, **figures(row.bias), "sentence": row.bias.sentence}
+        rows.append([cells.get(name) for name in head])
+    return csv_text(head, rows)

@@ -5,11 +5,11 @@ Figures are relative to the reference they are compared with, as in :class:`fp4s
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-if TYPE_CHECKING:
-    from fp4sim.report.bias_model import Bias
+from fp4sim.report.bias_model import Bias
+from fp4sim.report.result import Result
 
 LAYER_SCHEMA = "fp4sim.layer/1"
 EXACT = "exact"
@@ -62,7 +62,7 @@ class LayerRow:
 
 
 @dataclass(frozen=True)
-class LayerResult:
+class LayerResult(Result):
     """What ``layer_bias`` found; rows by recipe, then output, then reference. ``to_dict`` is its JSON."""
 
     recipes: tuple[RecipeInfo, ...]
@@ -72,16 +72,7 @@ class LayerResult:
     sources: tuple[str, ...]
     rows: tuple[LayerRow, ...]
     settings: dict[str, Any]
-    version: str
-    bits_version: int
-    schema: str = LAYER_SCHEMA
-
-    def to_dict(self) -> dict[str, Any]:
-        """Strict-JSON data."""
-        head = {"schema": self.schema, "BITS_VERSION": self.bits_version, "version": self.version}
-        body = asdict(self)
-        del body["schema"], body["bits_version"], body["version"]
-        return {**head, **body}
+    schema: ClassVar[str] = LAYER_SCHEMA
 
     def __str__(self) -> str:
         from fp4sim.report.layer_files import layer_markdown

@@ -30,9 +30,12 @@ _PLAIN = re.compile(r"[\w ./:,;=@+()\[\]#~%^$!?*-]+", re.ASCII)
 
 
 def compare_markdown(result: CompareResult, metrics: Sequence[str] | None = None) -> str:
-    """Totals, tensors and what was skipped. ``metrics`` chooses the columns of both tables."""
+    """What it means, totals, tensors and what was skipped. ``metrics`` chooses the columns of both tables."""
+    from fp4sim.report.summary import sentences_of
+
     parts = [
         f"### Error of {', '.join(code(info.short) for info in result.formats)}",
+        "\n".join(f"- {escaped(sentence.text)}" for sentence in sentences_of(result)),
         _totals(result, metrics or TOTAL_METRICS),
         "relMSE = Σ(x̂−x)²/Σx². Totals are ratios of sums over all elements; medians are over tensors. Best in bold.",
         _tensors(result, metrics or TENSOR_METRICS),
@@ -52,7 +55,7 @@ def code(text: str) -> str:
 
 def escaped(text: str) -> str:
     """Prose that may hold text from outside: what Markdown could take for markup as HTML entities."""
-    return "".join(f"&#{ord(c)};" if c in "<>&`*_[]@#~!|\\" else c for c in text)
+    return "".join(f"&#{ord(c)};" if c in "<>&`*_[]@#~!|\\" else c for c in safe_name(text))
 
 
 def table(head: Sequence[str], left: int, rows: Sequence[Sequence[str]]) -> str:
@@ -95,7 +98,7 @@ def skipped_list(skipped: Sequence[Skipped]) -> str:
     """What was left out, the first of it one by one."""
     if not skipped:
         return ""
-    lines = [f"- {code(one.name or UNNAMED)}: {safe_name(one.reason)}" for one in skipped[:_SKIPPED_SHOWN]]
+    lines = [f"- {code(one.name or UNNAMED)}: {escaped(one.reason)}" for one in skipped[:_SKIPPED_SHOWN]]
     more = len(skipped) - len(lines)
     if more:
         lines.append(f"- and {more:,} more")
@@ -105,9 +108,9 @@ def skipped_list(skipped: Sequence[Skipped]) -> str:
 def _legend(result: CompareResult) -> str:
     lines = []
     for info in result.formats:
-        notes = "".join(f"; {note}" for note in info.notes)
+        notes = "".join(f"; {escaped(note)}" for note in info.notes)
         lines.append(f"- {code(info.short)} is {code(info.spec)}, {info.bits_per_element:g} bits per element{notes}")
-    lines += [f"- {line}" for line in note_lines(result)]
+    lines += [f"- {escaped(line)}" for line in note_lines(result)]
     sources = ", ".join(code(source) for source in result.sources)
     made = f"fp4sim {result.version}, bits version {result.bits_version}, {settings_text(result.settings)}"
     return "\n".join(lines) + f"\n\n{sources}; {made}"

@@ -6,8 +6,10 @@ Undefined numbers are None, with the reason under ``undefined`` by field name: J
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from fp4sim.report.result import Result
 
 COMPARE_SCHEMA = "fp4sim.compare/1"
 NO_ERROR = "no error at all"  # why an SNR is undefined although it is as good as can be
@@ -99,7 +101,7 @@ class Skipped:
 
 
 @dataclass(frozen=True)
-class CompareResult:
+class CompareResult(Result):
     """What ``compare`` found. ``to_dict`` is its JSON; notebooks show a table."""
 
     formats: tuple[FormatInfo, ...]
@@ -108,16 +110,7 @@ class CompareResult:
     skipped: tuple[Skipped, ...]
     sources: tuple[str, ...]
     settings: dict[str, Any]
-    version: str
-    bits_version: int
-    schema: str = COMPARE_SCHEMA
-
-    def to_dict(self) -> dict[str, Any]:
-        """Strict-JSON data: no NaN or Infinity, tuples as lists."""
-        head = {"schema": self.schema, "BITS_VERSION": self.bits_version, "version": self.version}
-        body = _plain(asdict(self))
-        del body["schema"], body["bits_version"], body["version"]
-        return {**head, **body}
+    schema: ClassVar[str] = COMPARE_SCHEMA
 
     def label(self, tensor: TensorResult) -> str:
         """The name to show: with its source where another tensor has the same name."""
@@ -177,11 +170,3 @@ METRICS: dict[str, MetricInfo] = {
         MetricInfo("scale_lost", "lost blk %", "low", factor=100, digits=2),
     )
 }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from fp4sim.report.result import Result
 
 SCHEMA = "fp4sim.mutations/1"
 
@@ -21,7 +23,7 @@ class MutantRow:
 
 
 @dataclass(frozen=True)
-class MutationResult:
+class MutationResult(Result):
     """Which faulty kernels a check would have caught. ``accepts_correct``: it lets the right output pass."""
 
     spec: str
@@ -30,7 +32,7 @@ class MutationResult:
     part: str
     accepts_correct: bool
     rows: tuple[MutantRow, ...]
-    schema: str = SCHEMA
+    schema: ClassVar[str] = SCHEMA
 
     @property
     def caught(self) -> tuple[str, ...]:
@@ -50,7 +52,7 @@ class MutationResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Strict-JSON data."""
-        data = asdict(self)
+        data = super().to_dict()
         data["score"], data["caught"], data["missed"] = self.score, list(self.caught), list(self.missed)
         return data
 

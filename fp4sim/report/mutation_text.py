@@ -20,7 +20,7 @@ def mutation_text(result: MutationResult) -> str:
     if not result.accepts_correct:
         lines.append("The check refuses the right output, so that its score is 0.")
     order = {"missed": 0, "caught": 1, "no effect": 2, "not possible": 3}
-    width = max(len(row.name) for row in result.rows)
+    width = max((len(row.name) for row in result.rows), default=0)
     for row in sorted(result.rows, key=lambda row: order[row.status]):
         text = f"{row.status.upper() if row.status == 'missed' else row.status:12}  {row.name:{width}}  {row.about}"
         lines.append("  " + middle_cut(text, _WIDTH - 2))

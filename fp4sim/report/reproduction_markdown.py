@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fp4sim.report.cells import safe_name
 from fp4sim.report.markdown import code
 from fp4sim.report.reproduction_cells import (
     RULE,
@@ -38,7 +39,13 @@ def reproduction_markdown(result: Reproduction) -> str:
 
 def _summary(result: Reproduction) -> str:
     rows = [
-        [table.name, _escaped(table.title), str(table.count(AGREES)), str(table.count(DIFFERS)), str(len(table.rows))]
+        [
+            _escaped(table.name),
+            _escaped(table.title),
+            str(table.count(AGREES)),
+            str(table.count(DIFFERS)),
+            str(len(table.rows)),
+        ]
         for table in result.tables
     ]
     return _grid(["table", "what it holds", "agree", "differ", "rows"], 2, rows)
@@ -69,7 +76,7 @@ def _rows(rows: Sequence[ReproducedRow]) -> str:
 def _cells(row: ReproducedRow) -> list[str]:
     spec = code(row.spec) if row.spec else ""
     outcome = f"**{row.outcome}**" if row.outcome == DIFFERS else row.outcome
-    numbers = [row.published, f"{row.measured}", error_text(row), runs_text(row)]
+    numbers = [_escaped(row.published), _escaped(row.measured), error_text(row), runs_text(row)]
     return [_escaped(row.label), spec, *numbers, outcome]
 
 
@@ -80,4 +87,4 @@ def _grid(head: Sequence[str], left: int, rows: Sequence[Sequence[str]]) -> str:
 
 def _escaped(text: str) -> str:
     """Text of the tables in a cell or a paragraph: what Markdown would take for markup or a column is escaped."""
-    return "".join(f"\\{c}" if c in "|*_`<[" else c for c in text)
+    return "".join(f"\\{c}" if c in "\\|*_`<[" else c for c in safe_name(text))

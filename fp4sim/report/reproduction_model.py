@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from fp4sim.report.result import Result
 
 REPRODUCE_SCHEMA = "fp4sim.reproduce/1"
 LIST_SCHEMA = "fp4sim.reproduce-tables/1"
@@ -71,23 +73,14 @@ class ReproducedTable:
 
 
 @dataclass(frozen=True)
-class Reproduction:
+class Reproduction(Result):
     """What ``reproduce`` found. ``to_dict`` is its JSON."""
 
     tables: tuple[ReproducedTable, ...]
     settings: dict[str, Any]
-    version: str
-    bits_version: int
-    schema: str = REPRODUCE_SCHEMA
+    schema: ClassVar[str] = REPRODUCE_SCHEMA
 
     @property
     def differing(self) -> int:
         """How many rows differ from what is published."""
         return sum(table.count(DIFFERS) for table in self.tables)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Strict-JSON data."""
-        head = {"schema": self.schema, "BITS_VERSION": self.bits_version, "version": self.version}
-        body = asdict(self)
-        del body["schema"], body["bits_version"], body["version"]
-        return {**head, **body}

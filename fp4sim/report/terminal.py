@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _CAPTION = "e = x̂−x; relMSE = Σe²/Σx²; max |e|/block amax"
 _NAME_LIMIT = 400  # beyond any terminal; keeps a 10 kB name from being measured character by character
 _SKIPPED_SHOWN = 5
+_SENTENCES_SHOWN = 5
 _BEST = "bold green"
 # What a narrow terminal leaves out first: the highest number. SNR says what effective bits say, the legend has the bits.
 _DROP = {"effective_bits": 9, "bits": 8, "alignment": 7, "scale_lost": 6, "cosine": 5, "max_error": 4, "flushed": 3}
@@ -63,6 +64,7 @@ def print_compare(console: Console, result: CompareResult, view: View | None = N
             console.print()
             console.print(table)
     print_skipped(console, result.skipped)
+    _print_sentences(console, result)
     _print_legend(console, result)
 
 
@@ -166,8 +168,21 @@ def print_skipped(console: Console, skipped: Sequence[Skipped]) -> None:
         console.print(Text(f"  and for {more:,} more reasons", style="dim"))
 
 
+def _print_sentences(console: Console, result: CompareResult) -> None:
+    """What it means, in sentences; nothing where the data says nothing."""
+    from fp4sim.report.summary import sentences_of
+
+    sentences = sentences_of(result)
+    if sentences:
+        console.print()
+    for sentence in sentences[:_SENTENCES_SHOWN]:
+        console.print(Text(f"• {sentence.text}"))
+    if len(sentences) > _SENTENCES_SHOWN:
+        console.print(Text(f"  and {len(sentences) - _SENTENCES_SHOWN:,} more sentences (-o report.html)", style="dim"))
+
+
 def _print_legend(console: Console, result: CompareResult) -> None:
-    width = max(len(info.short) for info in result.formats)
+    width = max((len(info.short) for info in result.formats), default=0)
     console.print()
     for info in result.formats:
         notes = "".join(f"; {note}" for note in info.notes)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fp4sim.report.cells import count_of, shape_text
 from fp4sim.report.gemm_text import gemm_lines, gemm_verdict
-from fp4sim.report.markdown import code
+from fp4sim.report.markdown import code, escaped
 from fp4sim.report.verify_text import close_lines, compared_text
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _details(case: CaseResult) -> str:
     if case.stochastic is None and case.counts:
         lines += ["```", *close_lines(case.close), "```", ""]
     lines += [f"- {line.strip()}" for line in (gemm_lines(case.gemm) if case.gemm else ())]
-    lines += [f"- {code(finding.cause)}: {finding.sentence}" for finding in case.findings]
+    lines += [f"- {code(finding.cause)}: {escaped(finding.sentence)}" for finding in case.findings]
     if case.scale_deltas:
         steps = ", ".join(f"{step}: {count:,}" for step, count in case.scale_deltas.items())
         lines.append(f"- scale bytes off by {steps}")
@@ -68,7 +68,7 @@ def _details(case: CaseResult) -> str:
         causes = ", ".join(f"{cause}: {count:,}" for cause, count in case.code_causes.items())
         lines.append(f"- codes differ by {causes}")
     if case.stochastic:
-        lines += [f"- {alarm.name}: {alarm.sentence}" for alarm in case.stochastic.alarms]
+        lines += [f"- {escaped(alarm.name)}: {escaped(alarm.sentence)}" for alarm in case.stochastic.alarms]
     if case.candidates:
         exact = [code(candidate.spec) for candidate in case.candidates if candidate.exact]
         lines.append(f"- reproduced exactly by {', '.join(exact)}" if exact else "- no dialect reproduces it exactly")

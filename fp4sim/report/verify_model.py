@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from fp4sim.report.result import Result
 
 VERIFY_SCHEMA = "fp4sim.verify/1"
 
@@ -40,6 +42,27 @@ class WorstBlock:
     amax: float | None
     scale_expected: int | None
     scale_found: int | None
+
+
+@dataclass(frozen=True)
+class CodeMap:
+    """How many codes are wrong in each of at most 24 × 32 bins of the tensor as a matrix, the quantized axis last.
+
+    Bin (i, j) has the rows r with r * bins // rows = i, and the columns likewise.
+    """
+
+    rows: int
+    columns: int
+    cells: tuple[tuple[int, ...], ...]
+
+    def share(self, row: int, column: int) -> int:
+        """How many elements bin (row, column) has."""
+        return _span(self.rows, len(self.cells), row) * _span(self.columns, len(self.cells[0]), column)
+
+
+def _span(length: int, bins: int, index: int) -> int:
+    """How many of 0 … length - 1 fall into a bin."""
+    return -(-(index + 1) * length // bins) + (index * -length // bins)
 
 
 @dataclass(frozen=True)
@@ -156,6 +179,9 @@ class CaseResult:
     """One case. ``counts`` by part: codes, scales, tensor_scale, dequantized, padding (only what was dumped).
 
     ``scale_deltas``: how many scale codes differ by so many steps; ``code_causes``: differing codes by cause.
+    ``code_map``: where they are. ``tie_distances``: those that do not follow from the kernel's own scale either; how many
+    lie exactly halfway between two codes under it, then by their distance from that, in 25 equal bins up to half a gap
+    (that of what is beyond the largest code).
     """
 
     name: str
@@ -171,6 +197,8 @@ class CaseResult:
     stochastic: StochasticResult | None = None
     gemm: GemmResult | None = None
     notes: tuple[str, ...] = ()
+    code_map: CodeMap | None = None
+    tie_distances: tuple[int, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -181,7 +209,7 @@ class CaseResult:
 
 
 @dataclass(frozen=True)
-class VerifyResult:
+class VerifyResult(Result):
     """What ``verify`` found. ``to_dict`` is its JSON; as text it is the terminal's report.
 
     ``ignored``: arrays of a dump whose names say nothing; ``unmatched``: weights of a checkpoint that were not compared.
@@ -193,11 +221,9 @@ class VerifyResult:
     cases: tuple[CaseResult, ...]
     repro: str
     settings: dict[str, Any]
-    version: str
-    bits_version: int
     ignored: tuple[str, ...] = ()
     unmatched: tuple[str, ...] = ()
-    schema: str = VERIFY_SCHEMA
+    schema: ClassVar[str] = VERIFY_SCHEMA
 
     @property
     def ok(self) -> bool:
@@ -221,12 +247,10 @@ class VerifyResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Strict-JSON data."""
-        head = {"schema": self.schema, "BITS_VERSION": self.bits_version, "version": self.version, "ok": self.ok}
-        body = asdict(self)
-        del body["schema"], body["bits_version"], body["version"]
-        for case, data in zip(self.cases, body["cases"], strict=True):
-            data["ok"] = case.ok
-        return {**head, **body}
+        data = super().to_dict()
+        for case, row in zip(self.cases, data["cases"], strict=True):
+            row["ok"] = case.ok
+        return {"schema": self.schema, "ok": self.ok, **data}
 
     def __bool__(self) -> bool:
         return self.ok

@@ -39,7 +39,7 @@ _UNEXPLAINED = "not explained"
 def reproduce(tables: Sequence[Table], settings: ReproduceSettings, progress: Progress | None = None) -> Reproduction:
     """Measure tables. ``progress`` is told elements as they are quantized, :func:`work_of` in all."""
     done = tuple(_table(table, settings, progress) for table in tables)
-    return Reproduction(done, settings.recorded(), fp4sim.__version__, fp4sim.BITS_VERSION)
+    return Reproduction(done, settings.recorded(), version=fp4sim.__version__, bits_version=fp4sim.BITS_VERSION)
 
 
 def work_of(tables: Sequence[Table], settings: ReproduceSettings) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -41,6 +41,14 @@ class BiasCurve:
     x: NDArray[np.float64]
     bias: NDArray[np.float64]
     standard_error: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The curves of several estimators."""
+
+    curves: tuple[BiasCurve, ...]
+    schema: ClassVar[str] = "fp4sim.sweep/1"
 
 
 @ieee_mode()

@@ -48,6 +48,7 @@ def mutation_score(
     Raises:
         UsageError, SpecError for arguments; whatever else than AssertionError the check raises on the right output.
     """
+    from fp4sim import BITS_VERSION, __version__
     from fp4sim.api import quantize
     from fp4sim.interop import as_array
 
@@ -62,7 +63,11 @@ def mutation_score(
         for mutant in MUTANTS
     )
     name = label or getattr(check, "__name__", "") or str(check)
-    return MutationResult(str(right.spec), right.spec.short, name, part, accepts, rows)
+    return MutationResult(
+        *(str(right.spec), right.spec.short, name, part, accepts, rows),
+        version=__version__,
+        bits_version=BITS_VERSION,
+    )
 
 
 def default_input(seed: int = 0) -> NDArray[Any]:

@@ -107,10 +107,10 @@ def result_of(
         tuple(cases),
         repro_of(path, spec, options, against),
         settings,
-        __version__,
-        BITS_VERSION,
         ignored,
         unmatched,
+        version=__version__,
+        bits_version=BITS_VERSION,
     )
 
 
@@ -261,7 +261,18 @@ def _explained(result: CaseResult, scene: Scene, options: Options, stochastic: b
             sentence = f"{padding.wrong:,} of {padding.total:,} padding bytes are not zero: the padding is stale"
             findings += (Finding("layout.stale_padding", "padding", sentence, padding.wrong, padding.wrong),)
     worst = differences.worst_blocks(expected, output, wrong)
-    return replace(result, scale_deltas=deltas, code_causes=causes, worst=worst, findings=findings)
+    place = differences.code_map(wrong, expected.geometry) if output.codes is not None and not stochastic else None
+    own = wrong & scene.unfollowed
+    ties = differences.tie_distances(scene.evidence, own) if own.any() else ()
+    return replace(
+        result,
+        scale_deltas=deltas,
+        code_causes=causes,
+        worst=worst,
+        findings=findings,
+        code_map=place,
+        tie_distances=ties,
+    )
 
 
 def repro_of(path: str, spec: Spec, options: Options, against: str = "") -> str:

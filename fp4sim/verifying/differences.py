@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fp4sim.report.verify_model import WorstBlock
-from fp4sim.verifying.blocks import index_of
+from fp4sim.report.verify_model import CodeMap, WorstBlock
+from fp4sim.verifying.blocks import index_of, to_matrix
 from fp4sim.verifying.fractions import neighbours
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fp4sim.geometry import Geometry
     from fp4sim.verifying.buffers import Output
     from fp4sim.verifying.expected import Expected
     from fp4sim.verifying.explain.evidence import Evidence
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 CODE_CAUSES = ("follows from scale", "NaN", "sign of zero", "tie", "saturation", "next code", "other")
 _WORST = 5
 _PIECE = 1 << 20
+_MAP_ROWS, _MAP_COLUMNS = 24, 32
+_TIE_BINS = 25
 
 
 def scale_deltas(want: NDArray[np.unsignedinteger], found: NDArray[np.unsignedinteger]) -> dict[str, int]:
@@ -68,6 +71,31 @@ def _causes(e: Evidence, wrong: NDArray[np.bool_]) -> dict[str, int]:
         counts[cause] = int(np.count_nonzero(left & case))
         left &= ~case
     return counts
+
+
+def code_map(wrong: NDArray[np.bool_], geometry: Geometry) -> CodeMap:
+    """Where codes are wrong; ``wrong``: (blocks, elements)."""
+    matrix = to_matrix(wrong, geometry)
+    rows, columns = matrix.shape
+    for axis, (length, most) in enumerate(((rows, _MAP_ROWS), (columns, _MAP_COLUMNS))):
+        bins = min(length, most)
+        starts = -(-np.arange(bins) * length // bins)
+        matrix = np.add.reduceat(matrix, starts, axis=axis, dtype=np.int64)
+    return CodeMap(rows, columns, tuple(map(tuple, matrix.tolist())))
+
+
+def tie_distances(e: Evidence, wrong: NDArray[np.bool_]) -> tuple[int, ...]:
+    """How far elements with wrong codes lie from the middle between two codes: exactly there, then in 25 bins up to 1/2."""
+    counts = np.zeros(_TIE_BINS + 1, np.int64)
+    blocks = np.flatnonzero(wrong.any(axis=1))
+    rows = max(1, _PIECE // e.x.shape[1])
+    for start in range(0, blocks.size, rows):
+        part = blocks[start : start + rows]
+        _, fraction, above = neighbours(e.take(part).scaled[wrong[part]], e.spec.element)
+        distance = np.where(above, 0.5, np.abs(fraction - 0.5))
+        bins = np.where(distance == 0, 0, 1 + np.minimum(distance * 2 * _TIE_BINS, _TIE_BINS - 1).astype(np.int64))
+        counts += np.bincount(bins, minlength=_TIE_BINS + 1)
+    return tuple(counts.tolist())
 
 
 def worst_blocks(expected: Expected, output: Output, wrong: NDArray[np.bool_]) -> tuple[WorstBlock, ...]:

@@ -30,7 +30,7 @@ def one_line(text):
         (["compare", "--fail-on", "snr_db=1"], 2, "METRIC<VALUE"),
         (["compare", "--fail-on", "x<1"], 2, "no metric"),
         (["compare", "--fail-on", "flushed>5"], 2, "0.05"),
-        (["compare", "-o", "x.txt"], 2, ".json .md .csv"),
+        (["compare", "-o", "x.pdf"], 2, ".html .md .json .csv .xml .txt"),
         (["compare", "-o", "missing/x.json"], 2, "folder"),
         (["compare", "synthetic:nope"], 2, "known"),
         (["compare", "--threads", "0"], 2, "--threads"),

@@ -98,7 +98,7 @@ BAD = [
     (("x.npy", "x.npy", "-f", "nvfp5"), 2, "nvfp5"),
     (("x.npy", "x.npy", "-f", "nvfp4+rht"), 2, "rotates groups of 128"),
     (("x.npy", "x.npy", "--a-format", "nvfp4"), 2, "go together"),
-    (("x.npy", "x.npy", "-o", "r.html"), 2, "suffix"),
+    (("x.npy", "x.npy", "-o", "r.pdf"), 2, "suffix"),
     (("x.npy", "x.npy", "-o", "x.npy"), 2, "suffix"),
     (("x.npy", "x.npy", "--plot", "p.gif"), 2, "suffix"),
     (("x.npy", "x.npy", "--scale-format", "ue4m3"), 2, "goes with --fit"),

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import assume, given, settings
 
 import fp4sim
+from fp4sim.floats import UE4M3
+from fp4sim.kernels.reference.encode import encode
 from tests.conftest import golden
 from tests.dialects.inputs import matrices
 
@@ -140,3 +142,18 @@ def test_rceil_of_the_installed_library_on_all_exponents():
     x[:, 3] = amax
     scales, codes = mx.to_mx(to_torch(x), torch.float4_e2m1fn_x2, 32, mx.ScaleCalculationMode.RCEIL)
     check(fp4sim.quantize(x, "mxfp4@torchao:v0.18@rceil"), raw(scales), raw(codes))
+
+
+def test_the_arithmetic_of_eager_gpu_code_multiplies_by_rounded_reciprocals() -> None:
+    """Where the two differ: a = fl(6·s) one ulp off a tie of E4M3, as an H200 showed for torchao 0.18.0."""
+    points = (UE4M3.magnitudes()[9:-1] + UE4M3.magnitudes()[10:]) / 2
+    amax = np.repeat((points * 6).astype(np.float32).view(np.uint32), 3) + np.tile([0, 1, 0xFFFFFFFF], points.size)
+    x = np.zeros((amax.size, 16), np.float32)
+    x[:, 3] = amax.astype(np.uint32).view(np.float32)
+    plain, on_gpu = (fp4sim.quantize(x, f"nvfp4@torchao:onelevel{flag}").block_scale[:, 0] for flag in ("", ":cuda"))
+    a, sixth = x[:, 3], np.float32(1) / np.float32(6)
+    np.testing.assert_array_equal(plain, encode(a / np.float32(6), UE4M3))
+    np.testing.assert_array_equal(on_gpu, encode(a * sixth, UE4M3))
+    assert (plain != on_gpu).any()
+    two = fp4sim.quantize(x, "nvfp4@torchao:cuda")
+    assert two.tensor_scale == a.max() * (np.float32(1) / np.float32(2688))

@@ -228,7 +228,7 @@ def test_outputs_of_the_wrong_size(run, built_pack, tmp_path, name, raw):
         (["check", "missing"], 3, "no such file"),
         (["check", "-", "x"], 2, "ACTUAL"),
         (["check", "x", "--junit", "x.txt"], 2, ".xml"),
-        (["check", "x", "-o", "x.csv"], 2, ".json"),
+        (["check", "x", "-o", "x.pdf"], 2, ".json"),
         (["run", "missing", "--", "true"], 3, "no such file"),
         (["run", "missing"], 2, "KERNEL"),
     ],

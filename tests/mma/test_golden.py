@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fp4sim.crosscheck.probes import PROBES
 from fp4sim.mma import block_scaled_mma, dense_mma, model_named
 from fp4sim.mma.instances import MXF8F6F4_PROBE_MODELS, PROBE_MODELS
 from tests.conftest import golden
@@ -29,7 +30,7 @@ def test_every_golden_word(path: str) -> None:
 
 
 def test_the_models_are_those_of_the_probes() -> None:
-    vectors = golden("mma_probes.npz")
+    vectors = np.load(PROBES)
     assert [name.removeprefix("probe:") for name in PROBE_MODELS] == vectors["k64/models"].tolist()
     assert [name.removeprefix("mxf8f6f4:") for name in MXF8F6F4_PROBE_MODELS] == vectors[
         "mxf8f6f4_e2m1_k32/models"
@@ -39,7 +40,7 @@ def test_the_models_are_those_of_the_probes() -> None:
 @pytest.mark.parametrize("path", ["wide", "reference"])
 @pytest.mark.parametrize("index", range(50))
 def test_probes_of_k64(index: int, path: str) -> None:
-    vectors, model = golden("mma_probes.npz"), list(PROBE_MODELS)[index]
+    vectors, model = np.load(PROBES), list(PROBE_MODELS)[index]
     mxf4 = vectors["k64/is_mxf4"]
     for rows, kind, blocks in ((~mxf4, ("ue4m3", 16), 4), (mxf4, ("ue8m0", 32), 2)):
         a, b, c, sa, sb = (vectors[f"k64/{field}"][rows] for field in FIELDS)
@@ -51,7 +52,7 @@ def test_probes_of_k64(index: int, path: str) -> None:
 @pytest.mark.parametrize(("field", "model"), [("D_hw", "blackwell"), ("D_c785138", "mma-sim-2026-01")])
 @pytest.mark.parametrize(("batch", "kind"), [("nvf4", ("ue4m3", 16)), ("mxf4", ("ue8m0", 32))])
 def test_batches_of_probes(batch: str, kind: tuple[str, int], field: str, model: str, path: str) -> None:
-    vectors = golden("mma_probes.npz")
+    vectors = np.load(PROBES)
     ops = tuple(vectors[f"batch_{batch}/{name}"] for name in FIELDS)
     np.testing.assert_array_equal(pairs(ops, kind, model, path), vectors[f"batch_{batch}/{field}"])
 
@@ -59,7 +60,7 @@ def test_batches_of_probes(batch: str, kind: tuple[str, int], field: str, model:
 @pytest.mark.parametrize("path", ["wide", "reference"])
 @pytest.mark.parametrize("index", range(14))
 def test_probes_of_mxf8f6f4(index: int, path: str) -> None:
-    vectors, prefix = golden("mma_probes.npz"), "mxf8f6f4_e2m1_k32"
+    vectors, prefix = np.load(PROBES), "mxf8f6f4_e2m1_k32"
     a, b, c, sa, sb = (vectors[f"{prefix}/{field}"] for field in FIELDS)
     packed = [codes[:, 0::2] | codes[:, 1::2] << 4 for codes in (a, b)]
     model = list(MXF8F6F4_PROBE_MODELS)[index]

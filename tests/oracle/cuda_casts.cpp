@@ -25,4 +25,12 @@ void float_to_e8m0_up(const float *x, std::uint8_t *out, std::size_t n) {
 void float_to_e8m0_zero(const float *x, std::uint8_t *out, std::size_t n) {
     for (std::size_t i = 0; i < n; ++i) out[i] = __nv_cvt_float_to_e8m0(x[i], __NV_SATFINITE, cudaRoundZero);
 }
+
+void float_to_e8m0_up_nosat(const float *x, std::uint8_t *out, std::size_t n) {
+    for (std::size_t i = 0; i < n; ++i) out[i] = __nv_cvt_float_to_e8m0(x[i], __NV_NOSAT, cudaRoundPosInf);
+}
+
+void float_to_e8m0_zero_nosat(const float *x, std::uint8_t *out, std::size_t n) {
+    for (std::size_t i = 0; i < n; ++i) out[i] = __nv_cvt_float_to_e8m0(x[i], __NV_NOSAT, cudaRoundZero);
+}
 }

@@ -21,15 +21,16 @@ from fp4sim.grammar import parse, parse_list
 from fp4sim.io.source import ArrayTensor, ListSource
 from fp4sim.report.bias_cells import interval_text, rounding_text, row_statement, statement, thousandths
 from fp4sim.report.bias_csv import bias_csv
-from fp4sim.report.bias_figure import MOST_PANELS, concentration_figure
 from fp4sim.report.bias_html import bias_table
 from fp4sim.report.bias_markdown import bias_markdown
 from fp4sim.report.bias_model import Range, RoundingCheck
 from fp4sim.report.bias_terminal import BiasView, print_bias
-from fp4sim.report.curve_figure import curve_figure
-from fp4sim.report.figures import save_figure
+from fp4sim.report.figures.concentration import MOST_PANELS
+from fp4sim.report.figures.concentration import figure as concentration_figure
+from fp4sim.report.figures.style import save_figure
+from fp4sim.report.figures.sweep import figure as curve_figure
 from fp4sim.report.json_text import strict_json
-from fp4sim.stats.bias_curve import bias_curve
+from fp4sim.stats.bias_curve import Sweep, bias_curve
 
 
 def render(result, width=100, view=None, **options):
@@ -144,7 +145,7 @@ def test_figure_holds_its_texts(one, panels):
     figure = concentration_figure(replace(one, tensors=one.tensors * panels))
     figure.draw_without_rendering()
     whole = figure.bbox
-    for text in (figure._supxlabel, figure.legends[0], *(axes.title for axes in figure.axes if axes.get_visible())):
+    for text in (figure.legends[0], *(axes.title for axes in figure.axes if axes.get_visible())):
         box = text.get_window_extent()
         assert box.width > 0
         assert whole.x0 <= box.x0 < box.x1 <= whole.x1
@@ -271,6 +272,6 @@ def test_curve_refuses(arguments):
 
 def test_curve_figure():
     curves = [bias_curve(parse(spec), draws=4) for spec in ("nvfp4", "nvfp4+sr")]
-    axes = curve_figure(curves).axes[0]
+    axes = curve_figure(Sweep(tuple(curves))).axes[0]
     assert axes.get_xlabel() == "x / amax of its block"
     np.testing.assert_array_equal(axes.lines[1].get_ydata(), curves[0].bias / 6)

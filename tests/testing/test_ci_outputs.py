@@ -37,7 +37,9 @@ def verdict(names, wrong=1, repro="fp4sim verify 'a b.npz' --spec nvfp4"):
         CaseResult(name, (4,), "float32", {"codes": Count(wrong, 4)}, CLOSE, findings=(finding,) if wrong else ())
         for name in names
     )
-    return VerifyResult("e2m1/16@e4m3@rn@ts:tensor", "nvfp4", names[0] if names else "", cases, repro, {}, "0.1", 1)
+    return VerifyResult(
+        "e2m1/16@e4m3@rn@ts:tensor", "nvfp4", names[0] if names else "", cases, repro, {}, version="0.1", bits_version=1
+    )
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -64,7 +66,7 @@ def test_junit_of_right_cases_has_no_failures():
 def test_junit_of_alarms():
     stochastic = StochasticResult(8, 100, 0.0, (), None, (Alarm("zeros", "every draw is zero"),))
     case = CaseResult("c", (4,), "float32", {"codes": Count(0, 4)}, CLOSE, stochastic=stochastic)
-    result = VerifyResult("s", "s", "", (case,), "", {}, "0", 1)
+    result = VerifyResult("s", "s", "", (case,), "", {}, version="0", bits_version=1)
     failure = ET.fromstring(junit_xml([result])).find(".//failure")
     assert "zeros" in failure.get("message")
     assert "every draw is zero" in failure.text

@@ -171,7 +171,7 @@ def test_command_gates_ci(tmp_path):
         (["--min-score", "2"], 2, "0 to 1"),
         (["--spec", "nope"], 2, "nope"),
         (["missing.npy"], 3, "no such file"),
-        (["-o", "x.csv"], 2, ".json"),
+        (["-o", "x.pdf"], 2, ".json"),
         (["--part", "x"], 2, "--part"),
     ],
 )

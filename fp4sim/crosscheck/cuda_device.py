@@ -1,0 +1,162 @@
+"""The GPU that is present, by CuPy. Sources are compiled for it with its own instructions where they take them."""
+
+from __future__ import annotations
+
+import platform
+from functools import lru_cache
+from importlib import import_module, metadata
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fp4sim.crosscheck import cublaslt
+from fp4sim.crosscheck.check import SkipCheckError
+from fp4sim.crosscheck.device import DeviceInfo
+from fp4sim.kernels.cuda.compile import OPTIONS, uncached_file
+from fp4sim.kernels.cuda.headers import include_options, needs_toolkit
+from fp4sim.kernels.cuda.load import device_errors, driver_major, get_cupy, launch
+from fp4sim.kernels.cuda.nvrtc import find_nvrtc
+from fp4sim.kernels.cuda.sources import read_source
+from fp4sim.kernels.cuda.targets import target_for
+from fp4sim.layouts import swizzle
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fp4sim.kernels.interface import Kernels
+
+PACKAGES = ("torch", "transformer_engine", "flashinfer-python", "torchao", "vllm", "ml_dtypes", "numba")
+
+
+class CudaDevice:
+    """The current GPU. Raises DeviceError where there is none that can be used."""
+
+    def __init__(self) -> None:
+        self._cupy = get_cupy()
+        self.info = _info(self._cupy)
+
+    def put(self, array: NDArray[Any]) -> Any:
+        """A copy on the device."""
+        with device_errors():
+            return self._cupy.asarray(np.ascontiguousarray(array))
+
+    def tensor(self, array: NDArray[Any]) -> Any:
+        """What fp4sim's public functions take on the device; bfloat16, which CuPy lacks, by torch, else None."""
+        if array.dtype.name != "bfloat16":
+            return self.put(array)
+        return self.torch(array) if find_spec("torch") else None
+
+    def get(self, array: Any) -> NDArray[Any]:
+        """A copy as numpy."""
+        with device_errors():
+            return np.asarray(self._cupy.asnumpy(array))
+
+    def own_kernels(self) -> Kernels:
+        """fp4sim's own backend."""
+        from fp4sim.kernels.cuda.kernels import CudaKernels
+
+        return CudaKernels
+
+    def call(self, source: str, kernel: str, threads: int, *args: Any) -> None:
+        """Run a kernel and wait for its end. Raises DeviceError."""
+        with device_errors():
+            launch(_module(source, self.info.capability).get_function(kernel), threads, args)
+            self._cupy.cuda.get_current_stream().synchronize()
+
+    def multiply_by_library(
+        self, kind: str, a: NDArray[Any], b: NDArray[Any], scales: tuple[NDArray[Any], NDArray[Any]] | None = None
+    ) -> NDArray[Any]:
+        """Bits of A B^T, float32 (m, n), by cuBLASLt. Raises SkipCheckError, DeviceError."""
+        operand = {"nvf4": cublaslt.NVF4, "mxf4": cublaslt.MXF4, "e4m3": cublaslt.E4M3}[kind]
+        (m, n), k = (a.shape[0], b.shape[0]), a.shape[1] * operand.per_byte
+        swizzled = [] if scales is None else [self.put(swizzle(part, "128x4")) for part in scales]
+        given = [self.put(a), self.put(b)]
+        with device_errors():
+            d = self._cupy.zeros((n, m), np.uint32)
+            workspace = self._cupy.empty(cublaslt.workspace_bytes(), np.uint8)
+            stream = self._cupy.cuda.get_current_stream()
+            first, second, out, scratch = (int(array.data.ptr) for array in (*given, d, workspace))
+            scale_a, scale_b = (int(array.data.ptr) for array in swizzled) if swizzled else (0, 0)
+            product = cublaslt.Product(operand, m, n, k, first, second, out, scratch, scale_a, scale_b, int(stream.ptr))
+            try:
+                cublaslt.multiply(product)
+            except cublaslt.NoAlgorithmError as error:
+                raise SkipCheckError(f"{error} (cuBLASLt {cublaslt.version()})") from None
+            stream.synchronize()
+        return np.ascontiguousarray(self.get(d).T)
+
+    def torch(self, array: NDArray[Any]) -> Any:
+        """The array as a torch tensor on the device; uint16 stands for bfloat16."""
+        import torch
+
+        bits = array.view(np.uint16) if array.dtype.name == "bfloat16" else array
+        tensor = torch.from_numpy(np.ascontiguousarray(bits)).cuda()
+        return tensor.view(torch.bfloat16) if bits.dtype == np.uint16 else tensor
+
+
+@lru_cache(maxsize=64)
+def _module(source: str, capability: tuple[int, int]) -> Any:
+    """A source loaded; those that include NVIDIA's headers are not cached, since the headers are no part of the key."""
+    options = (*OPTIONS, *(include_options() if needs_toolkit(source) else ()))
+    target = target_for(source, capability)
+    cubin = find_nvrtc(driver_major()).run(read_source(source), source, (*options, f"--gpu-architecture={target}"))
+    return get_cupy().RawModule(path=str(uncached_file(source, cubin)))
+
+
+def _info(cupy: Any) -> DeviceInfo:
+    with device_errors():
+        runtime, device = cupy.cuda.runtime, cupy.cuda.Device()
+        properties = runtime.getDeviceProperties(device.id)
+        major, minor = int(properties["major"]), int(properties["minor"])
+        facts = {
+            "name": properties["name"].decode(errors="replace"),
+            "compute_capability": f"{major}.{minor}",
+            "driver": _driver(),
+            "driver_cuda": _version(runtime.driverGetVersion()),
+            "multiprocessors": str(properties["multiProcessorCount"]),
+            "memory_bytes": str(properties["totalGlobalMem"]),
+        }
+        nvrtc = find_nvrtc(driver_major())
+    software = {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "cupy": cupy.__version__,
+        "cuda_runtime": _version(runtime.runtimeGetVersion()),
+        "nvrtc": f"{nvrtc.version[0]}.{nvrtc.version[1]} by {nvrtc.binding}",
+    }
+    for package in PACKAGES:
+        try:
+            software[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return DeviceInfo((major, minor), facts, software)
+
+
+def _version(number: int) -> str:
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def _driver() -> str:
+    """The driver's own version, which only NVML tells, by whichever way there is."""
+    try:
+        pynvml = import_module("pynvml")
+    except ImportError:
+        return _driver_of_smi()
+    try:
+        pynvml.nvmlInit()
+        version = pynvml.nvmlSystemGetDriverVersion()
+        return str(version.decode() if isinstance(version, bytes) else version)
+    except Exception:
+        return _driver_of_smi()
+
+
+def _driver_of_smi() -> str:
+    import subprocess
+
+    try:
+        command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+        return run.stdout.split()[0]
+    except (OSError, subprocess.SubprocessError, IndexError):
+        return "unknown"

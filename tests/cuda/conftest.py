@@ -1,0 +1,28 @@
+"""The host as a device, for tests without a GPU."""
+
+from __future__ import annotations
+
+import pytest
+
+from fp4sim.errors import DeviceError
+from fp4sim.kernels.cuda import load
+from tests.cuda.fake_cupy import FakeCupy, fake_kernel
+
+
+@pytest.fixture
+def host_device(monkeypatch):
+    """CuPy and its kernels replaced by tests/cuda/fake_cupy.py."""
+    fake = FakeCupy()
+    monkeypatch.setattr(load, "get_cupy", lambda: fake)
+    monkeypatch.setattr(load, "kernel", fake_kernel)
+    monkeypatch.setattr(load, "processors", lambda: 1)
+    return fake
+
+
+@pytest.fixture(scope="session")
+def gpu():
+    """CuPy on a usable GPU; without one the reason is the skip's."""
+    try:
+        return load.get_cupy()
+    except DeviceError as error:
+        pytest.skip(str(error))
