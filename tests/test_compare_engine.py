@@ -16,7 +16,7 @@ from fp4sim.errors import NothingComparedError, UnreadableError, UsageError
 from fp4sim.io.source import ArrayTensor, ListSource, open_source
 from fp4sim.kernels.cpu import kernels as cpu_kernels
 from fp4sim.kernels.reference.kernels import ReferenceKernels
-from fp4sim.report.json_text import compare_json
+from fp4sim.report.json_text import strict_json
 from fp4sim.report.model import METRICS
 from fp4sim.statistic import default_kernels
 
@@ -331,7 +331,9 @@ def test_every_result_is_strict_json():
     x[3, 4] = np.nan
     for data in (x, *(np.full((4, 64), value, F32) for value in (0, 1, 3e38, 1e-45))):
         found = fp4sim.compare(data, SPECS, nonfinite="propagate")
-        result = json.loads(compare_json(found), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+        result = json.loads(
+            strict_json(found.to_dict()), parse_constant=lambda name: pytest.fail(f"{name} is not JSON")
+        )
         assert result == found.to_dict()
         assert result["schema"] == "fp4sim.compare/1"
         assert result["BITS_VERSION"] == fp4sim.BITS_VERSION

@@ -45,6 +45,9 @@ def gemm(
     model: Annotated[
         str, typer.Option(metavar="NAME", help="Of the matrix unit: blackwell, exact, fp32-rn, or one of --fit's.")
     ] = "blackwell",
+    order: Annotated[
+        str, typer.Option(metavar="NAME", help="Of the steps of K: chain, split-k:N or stream-k:STEP:STEP….")
+    ] = "chain",
     out: Annotated[str, typer.Option(metavar="DTYPE", help="The output: bfloat16, float16 or float32.")] = "bfloat16",
     sort: Annotated[
         str,
@@ -105,7 +108,7 @@ def gemm(
     check_outputs(output or (), paths)
     check_outputs([plot] if plot else [], paths, SUFFIXES)
     pairs = _pairs(formats, a_format, b_format)
-    result = _run(names, dtype, pairs, GemmSettings(model, out, seed, threads))
+    result = _run(names, dtype, pairs, GemmSettings(model, order, out, seed, threads))
     if output or json:
         result = stamped(result, context, [name.partition("::")[0] for name in names], hashed=not no_hash)
     write_outputs(result, output or ())

@@ -17,6 +17,7 @@ from fp4sim.io.source import ArrayTensor
 from fp4sim.mma.epilogue import Epilogue
 from fp4sim.mma.gemm import out_dtype, same_rotation
 from fp4sim.mma.instances import model_named
+from fp4sim.mma.order import order_named
 from fp4sim.mma.raw import RawPair
 from fp4sim.packing import quantize_tensor
 from fp4sim.parallel import thread_count
@@ -40,21 +41,26 @@ _BAND = 256  # rows of outputs at once
 
 @dataclass(frozen=True)
 class GemmSettings:
-    """How a product is measured. ``model``: of the matrix unit; ``out``: the output's dtype; ``seed``: of random roundings."""
+    """How a product is measured.
+
+    ``model``: of the matrix unit; ``order``: of its steps; ``out``: the output's dtype; ``seed``: of random roundings.
+    """
 
     model: str = "blackwell"
+    order: str = "chain"
     out: str = "bfloat16"
     seed: int = 0
     threads: int | None = None
 
     def __post_init__(self) -> None:
         model_named(self.model)
+        order_named(self.order)
         out_dtype(self.out)
         thread_count(self.threads)
 
     def recorded(self) -> dict[str, Any]:
         """What a report repeats: threads change no digit and are left out."""
-        return {"model": self.model, "out": self.out, "seed": self.seed}
+        return {"model": self.model, "order": self.order, "out": self.out, "seed": self.seed}
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +128,7 @@ def _measure(
     ]
     reason, words = "", None
     try:
-        words = RawPair.of(*packed).words(settings.model, threads=settings.threads)
+        words = RawPair.of(*packed).words(settings.model, settings.order, threads=settings.threads)
     except UsageError as error:
         reason = str(error)
     turned = same_rotation(*packed)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int], None]  # a model's name, words held since the last call
 
-_WORK = 1 << 25  # products of a case held against each model
+_WORK = 1 << 23  # products of a case held against each model, by the kernel that compiles once for all of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ def fit_outputs(
     """Which models give what was recorded at ``path``.
 
     Recorded words (:mod:`fp4sim.verifying.recorded`), else a dump of verify with GEMM outputs, whose operands are ``spec``.
-    Of products beyond 2^25 multiplications evenly spaced rows are taken. Raises UnreadableError for files that are damaged or
+    Of products beyond 2^23 multiplications evenly spaced rows are taken. Raises UnreadableError for files that are damaged or
     hold neither, NothingComparedError where operands are none of an instruction.
     """
     arrays = read_arrays(Path(path), lambda name: is_known(name) or is_recorded_part(name))
@@ -69,21 +69,24 @@ def fit_outputs(
     else:
         raise _nothing(path)
     models = [_fit(names, model, order, outputs, progress) for names, model, order in _rules(outputs)]
-    models = [model for model in models if model.compared]
     return FitResult(
         path,
         tuple(one.case for one in outputs),
-        tuple(sorted(models, key=lambda model: (model.differing / model.compared, model.names))),
+        tuple(sorted(models, key=lambda model: (model.differing, model.names))),
         version=fp4sim.__version__,
         bits_version=fp4sim.BITS_VERSION,
     )
 
 
 def _rules(outputs: Sequence[_Outputs]) -> Iterator[tuple[tuple[str, ...], MmaModel, Order]]:
-    """Every rule once, with the names that it goes by; then Blackwell's in split-K orders, where there are steps to split."""
+    """Every rule once, with the names that it goes by; then Blackwell's in split-K orders, where there are steps to split.
+
+    Rules that sum single products are of kind mxf8f6f4, which takes UE8M0 scales with block 32 alone.
+    """
     rules: dict[MmaModel, list[str]] = {}
+    single = all(one.block_scaled32 for one in outputs)
     for name in model_names():
-        if name != "dense":  # no unit of scaled operands
+        if name != "dense" and (single or model_named(name).group > 1):
             rules.setdefault(replace(model_named(name), name=""), []).append(name)
     for model, names in rules.items():
         yield tuple(names), replace(model, name=names[0]), CHAIN
@@ -99,8 +102,6 @@ def _fit(
     first: FitDifference | None = None
     separating: dict[str, int] = {}
     for one in outputs:
-        if model.group == 1 and not one.block_scaled32:  # kind mxf8f6f4 takes UE8M0 with block 32 alone
-            continue
         words = one.words(model, order)
         wrong = np.flatnonzero(~same_bits(one.recorded, words).reshape(-1))
         compared += one.recorded.size
@@ -162,7 +163,7 @@ def _of_pair(
     taken, tail = pair.take(rows, slice(None)), epilogue.take(rows, np.arange(pair.shape[1]))
 
     def words(model: MmaModel, order: Order) -> NDArray[Any]:
-        return tail.apply(taken.words(model, order, threads))
+        return tail.apply(taken.words(model, order, "wide", threads))
 
     def place(flat: int) -> tuple[tuple[int, ...], str]:
         row, col = divmod(flat, pair.shape[1])

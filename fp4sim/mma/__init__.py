@@ -13,8 +13,18 @@ from __future__ import annotations
 
 from fp4sim.mma.block_scaled import block_scaled_mma
 from fp4sim.mma.dense import dense_mma
+from fp4sim.mma.error import error_bound
 from fp4sim.mma.instances import model_named, model_names
 from fp4sim.mma.model import MmaModel
 from fp4sim.mma.order import Order, order_named
 
-__all__ = ["MmaModel", "Order", "block_scaled_mma", "dense_mma", "model_named", "model_names", "order_named"]
+__all__ = [
+    "MmaModel",
+    "Order",
+    "block_scaled_mma",
+    "dense_mma",
+    "error_bound",
+    "model_named",
+    "model_names",
+    "order_named",
+]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fp4sim.mma.model import MmaModel
+    from fp4sim.mma.operands import Factors
     from fp4sim.mma.order import Order
 
 
@@ -58,19 +59,24 @@ def block_scaled_mma(
     Raises:
         UsageError for dtypes, shapes that do not fit, formats that no instruction takes and unknown models.
     """
-    rule, fmt, plan = model_named(model), check_kind(scale_format, block), order_named(order)
+    rule, plan = model_named(model), order_named(order)
+    a, b, words = read_operands(a_packed, b_packed, c, a_scale, b_scale, scale_format, block, rule)
+    return multiply(a, b, words, rule, path, threads, plan).reshape(np.shape(c)).view(np.float32)
+
+
+def read_operands(
+    a_packed: Any, b_packed: Any, c: Any, a_scale: Any, b_scale: Any, scale_format: str, block: int, model: MmaModel
+) -> tuple[Factors, Factors, NDArray[np.uint32]]:
+    """Both operands and the bits of C, all with a batch axis. Raises UsageError as :func:`block_scaled_mma` does."""
+    fmt = check_kind(scale_format, block)
     arrays = {"a_packed": a_packed, "b_packed": b_packed, "a_scale": a_scale, "b_scale": b_scale}
     batched = {name: _bytes(name, array) for name, array in arrays.items()}
     words = float_bits(c)
     _check_shapes(batched, words, block)
-    if words.size == 0:
-        return words.view(np.float32)
     lifted = {name: array[None] if array.ndim == 2 else array for name, array in batched.items()}
-    a = block_scaled(lifted["a_packed"], lifted["a_scale"], fmt, block, rule)
-    b = block_scaled(lifted["b_packed"], lifted["b_scale"], fmt, block, rule)
-    c_words = words[None] if words.ndim == 2 else words
-    bits = multiply(a, b, c_words, rule, path, threads, plan)
-    return bits.reshape(words.shape).view(np.float32)
+    a = block_scaled(lifted["a_packed"], lifted["a_scale"], fmt, block, model)
+    b = block_scaled(lifted["b_packed"], lifted["b_scale"], fmt, block, model)
+    return a, b, words[None] if words.ndim == 2 else words
 
 
 def float_bits(c: Any) -> NDArray[np.uint32]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SIDE = 64  # rows and columns of a block
 TILE = 4  # blocks in a tile's rows and columns; a thread takes a tile
+HUGE = 2.0**500  # a norm that fits with nothing but zeros
 SLAB = 4  # chunks that a BLAS is asked for at once
 
 
@@ -79,7 +80,7 @@ class _Block:
 
     * ``runs``: by chunks 2^unit, 2^own and norms over 2^unit, by steps 2^unit and tops; (runs, rows).
     * ``groups``: elements, and the scales and exponents of groups; (rows, ...).
-    * ``size``: by steps, the largest norm over 2^own, infinite where values may be clipped; ``middle``: by chunks, the median
+    * ``size``: by steps, the largest norm over 2^own, huge where values may be clipped; ``middle``: by chunks, the median
       norm over 2^unit.
     """
 
@@ -91,7 +92,7 @@ class _Block:
         self.runs = tuple(np.ascontiguousarray(part[0].T) for part in parts)
         self.groups = tuple(np.ascontiguousarray(part[0]) for part in (x.significand, *mma_lanes.scales(x, model)))
         own = np.ldexp(1.0, np.repeat(chunks.own[0], length, axis=-1)[..., : steps.own.shape[-1]])
-        sizes = np.where(steps.norm[0] <= CLIP * own, steps.norm[0] * np.ldexp(1.0, -steps.own[0]), np.inf)
+        sizes = np.where(steps.norm[0] <= CLIP * own, steps.norm[0] * np.ldexp(1.0, -steps.own[0]), HUGE)
         self.size, self.middle = sizes.max(axis=0), np.sort(scaled[0], axis=0)[scaled.shape[1] // 2]
 
     @cached_property

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fp4sim.mma.model import MmaModel
+    from fp4sim.mma.multiply import Path
     from fp4sim.mma.order import Order
     from fp4sim.packed import PackedTensor
 
@@ -53,13 +54,17 @@ class RawPair:
         )
 
     def words(
-        self, model: str | MmaModel = "blackwell", order: str | Order = "chain", threads: int | None = None
+        self,
+        model: str | MmaModel = "blackwell",
+        order: str | Order = "chain",
+        path: Path = "compiled",
+        threads: int | None = None,
     ) -> NDArray[np.float32]:
         """The accumulators, from +0, float32 (m, n)."""
         zero = np.zeros(self.shape[:2], np.float32)
         operands = (self.a_packed, self.b_packed, zero, self.a_scale, self.b_scale)
         given: dict[str, Any] = {"scale_format": self.scale_format, "block": self.block, "threads": threads}
-        return block_scaled_mma(*operands, model=model, order=order, **given)
+        return block_scaled_mma(*operands, model=model, order=order, path=path, **given)
 
     def enclose(self, model: str | MmaModel = "blackwell", threads: int | None = None) -> Enclosure:
         """What any order of accumulation could give."""

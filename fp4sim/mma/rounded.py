@@ -43,13 +43,13 @@ def multiply(
         for column in range(0, c.shape[2], SIDE):
             y = b.part(batch, slice(column, column + SIDE))
             tile = batch, slice(start, start + SIDE), slice(column, column + SIDE)
-            if model == FP32_RN:
-                _add_blocks(out[tile], x, y)
-            else:
-                sure[tile] = _add_exactly(out[tile], x, y)
+            with np.errstate(all="ignore"):
+                if model == FP32_RN:
+                    _add_blocks(out[tile], x, y)
+                else:
+                    sure[tile] = _add_exactly(out[tile], x, y)
 
-    with np.errstate(all="ignore"):
-        run_all(rows, [(i, start) for i in range(len(c)) for start in range(0, c.shape[1], SIDE)], threads)
+    run_all(rows, [(i, start) for i in range(len(c)) for start in range(0, c.shape[1], SIDE)], threads)
     return out.view(np.uint32), sure
 
 

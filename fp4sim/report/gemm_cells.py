@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fp4sim.report.cells import INFINITE, UNDEFINED, count_of, percent, safe_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from fp4sim.report.gemm_model import GemmErrors, GemmOperand, GemmPart, GemmRow
 
@@ -77,15 +77,24 @@ def split_text(row: GemmRow) -> str:
 
 
 def worst_text(row: GemmRow) -> str:
-    """The rows and columns of the product with the largest error, relative to their own size."""
-    found = []
-    for name, profile in (("row", row.rows), ("column", row.cols)):
-        known = [(value, i) for i, value in enumerate(profile.total) if value is not None]
-        if known:
-            value, index = max(known, key=lambda pair: pair[0])
-            median = sorted(value for value, _ in known)[len(known) // 2]
-            found.append(f"{name} {index:,} with {value:.3g} (median {median:.3g})")
-    return f"largest relative error: {', '.join(found)}" if found else ""
+    """The rows and columns of the product with the largest error relative to their size; of accumulation, where it has any."""
+    lossy = row.steps is not None and row.steps.exact < row.steps.total
+    parts = (("", "total"), (" of accumulation", "accumulation")) if lossy else (("", "total"),)
+    lines = []
+    for words, part in parts:
+        found = [_worst(name, getattr(profile, part)) for name, profile in (("row", row.rows), ("column", row.cols))]
+        if all(found):
+            lines.append(f"largest relative error{words}: {', '.join(found)}")
+    return "; ".join(lines)
+
+
+def _worst(name: str, errors: Sequence[float | None]) -> str:
+    known = [(value, i) for i, value in enumerate(errors) if value is not None]
+    if not known:
+        return ""
+    value, index = max(known, key=lambda pair: pair[0])
+    median = sorted(value for value, _ in known)[len(known) // 2]
+    return f"{name} {index:,} with {value:.3g} (median {median:.3g})"
 
 
 def operand_lines(result: GemmErrors) -> Iterator[str]:

@@ -31,7 +31,7 @@ def print_fit(console: Console, result: FitResult) -> None:
         firsts = [model.first for model in others]
         columns = [
             Column("ruled out", [Text(model.names[0]) for model in others], numeric=False, least=30),
-            Column("words\ndiffering", [Text(f"{model.differing:,} of {model.compared:,}") for model in others]),
+            Column("words\ndiffering", [Text(f"{model.differing:,}") for model in others]),
             Column("first separated by", [Text(_place(first)) for first in firsts], numeric=False, least=16),
             Column("recorded", [Text(first.found if first else "") for first in firsts], drop=2),
             Column("predicted", [Text(first.predicted if first else "") for first in firsts], drop=1),
@@ -75,8 +75,7 @@ def verdict_lines(result: FitResult) -> Iterator[str]:
         yield f"No model gives all of {held}; nearest is {nearest.names[0]}: {differ}"
         return
     for model in result.obeyed:
-        some = "" if model.compared == words else f" (held against {model.compared:,} of them)"
-        yield f"Obeys {' = '.join(model.names)}: all {held}{some}"
+        yield f"Obeys {' = '.join(model.names)}: all {held}"
     if len(result.obeyed) > 1:
         kept = len(result.models) - len(result.obeyed)
         yield (

@@ -14,7 +14,7 @@ import numpy as np
 from fp4sim.errors import UsageError
 from fp4sim.mma.instances import model_named
 from fp4sim.mma.raw import RawPair
-from fp4sim.report.verify_model import GemmOutside, GemmResult
+from fp4sim.report.verify_model import GemmModel, GemmOutside, GemmResult
 from fp4sim.verifying.gemm_models import other_models, same_bits
 
 if TYPE_CHECKING:
@@ -28,10 +28,14 @@ _SHOWN = 8
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """The result, and which elements are outside the enclosure but inside the bound (None: judged by the bound)."""
+    """The result, and which elements are outside the enclosure but inside the bound (None: judged by the bound).
+
+    ``nearby``: a factor one ulp away, ``"larger"`` or ``"smaller"``, under which every element is bit for bit the model's.
+    """
 
     result: GemmResult
     other_sums: NDArray[np.bool_] | None
+    nearby: str = ""
 
 
 def check_model(name: str) -> None:
@@ -55,11 +59,15 @@ def judge_gemm(product: Product, shape: tuple[int, ...], model: str, threads: in
     except UsageError as error_:
         return Judged(replace(bounded, reason=str(error_)), None)
     y = product.y
-    equal = same_bits(y, product.epilogue.apply(pair.words(model, threads=threads)))
+    words = pair.words(model, threads=threads)
+    equal = same_bits(y, product.epilogue.apply(words))
     beyond: tuple[GemmOutside, ...] = ()
     outside = np.zeros(y.shape, np.bool_)
     if not equal.all():
         outside, beyond = _outside(product, pair, model, equal, shape, threads)
+    nearby = "" if equal.all() else _nearby(product, words)
+    under = (GemmModel(f"{model} under a factor one ulp {nearby}", 0, y.size),) if nearby else ()
+    differing = int(np.count_nonzero(~equal))
     result = replace(
         bounded,
         method="enclosure",
@@ -67,9 +75,18 @@ def judge_gemm(product: Product, shape: tuple[int, ...], model: str, threads: in
         model=model,
         equal=int(np.count_nonzero(equal)),
         beyond=beyond,
-        models=other_models(pair, product.epilogue, y, model, int(np.count_nonzero(~equal)), threads),
+        models=under + other_models(pair, product.epilogue, y, model, differing, threads),
     )
-    return Judged(result, outside & (share <= 1))
+    return Judged(result, outside & (share <= 1), nearby)
+
+
+def _nearby(product: Product, words: NDArray[np.float32]) -> str:
+    """Kernels multiply or invert tensor scales in their own order, and round the factor otherwise by an ulp."""
+    for name, end in (("larger", np.inf), ("smaller", -np.inf)):
+        factor = np.nextafter(product.epilogue.factor, np.float32(end))
+        if same_bits(product.y, replace(product.epilogue, factor=factor).apply(words)).all():
+            return name
+    return ""
 
 
 def _outside(

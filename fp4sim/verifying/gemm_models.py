@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 NAMED = ("blackwell", "exact", "fp32-rn", "mma-sim-2026-01", "ue5m3-report")
 SPLITS = (2, 3, 4, 5, 6, 7, 8, 16)
-_WORK = 1 << 27  # products of which the others are tried: a second or so each
+_WORK = (
+    1 << 25
+)  # products of which the others are tried: a second or so each by the kernel that compiles once for all models
 
 
 def same_bits(found: NDArray[Any], want: NDArray[Any]) -> NDArray[np.bool_]:
@@ -55,9 +57,9 @@ def _candidates(
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
     for name in NAMED:
         if name != model:
-            yield name, pair.words(name, threads=threads)
+            yield name, pair.words(name, path="wide", threads=threads)
     for order in split_orders(model, pair) if with_splits else ():
-        yield f"{model} {order}", pair.words(model, order, threads)
+        yield f"{model} {order}", pair.words(model, order, "wide", threads)
 
 
 def split_orders(model: str, pair: RawPair) -> list[Order]:

@@ -75,7 +75,11 @@ class Recorded:
             a, b, c, sa, sb = arrays
             arrays = (a[:, None], b[:, None], np.ascontiguousarray(c[:, None, None]), sa[:, None], sb[:, None])
         given: dict[str, Any] = {"scale_format": self.scale_format, "block": self.block, "threads": threads}
-        return block_scaled_mma(*arrays, model=model, order=order, **given).view(np.uint32).reshape(self.d.shape)
+        return (
+            block_scaled_mma(*arrays, model=model, order=order, path="wide", **given)
+            .view(np.uint32)
+            .reshape(self.d.shape)
+        )
 
     def place(self, flat: int) -> tuple[tuple[int, ...], str]:
         """The index in D of a word, and what it shows."""
@@ -127,6 +131,7 @@ def _cases(name: str, case: dict[str, NDArray[Any]], who: str, scale_format: str
     c = _words(case["C"], "C", who) if "C" in case else np.zeros(d.shape, np.uint32)
     if not d.size or c.shape != d.shape:
         raise UnreadableError(f"{who}: D has shape {d.shape}, C {c.shape}: they must be the same, and not empty")
+    _check_shapes(case, d, who)
     operands = (case["A"], case["B"], c, case["SA"], case["SB"])
     if "is_mxf4" not in case:
         kind = _kind(name, case, who, scale_format)
@@ -171,23 +176,30 @@ def _kind(name: str, case: dict[str, NDArray[Any]], who: str, scale_format: str 
     raise UnreadableError(f"{who}: {blocks} scale bytes a row of K = {length} make no block of 16 or 32")
 
 
-def _checked(case: Recorded, who: str) -> Recorded:
+def _check_shapes(case: dict[str, NDArray[Any]], d: NDArray[np.uint32], who: str) -> None:
     """Raises UnreadableError where the shapes do not fit."""
+    (m, half), n, blocks = case["A"].shape, len(case["B"]), case["SA"].shape[1]
+    wanted = {
+        "D": (m,) if d.ndim == 1 and m == n else (m, n),
+        "B": (n, half),
+        "SA": (m, blocks),
+        "SB": (n, blocks),
+    }
+    for key, want in wanted.items():
+        if case[key].shape != want:
+            raise UnreadableError(
+                f"{who}: {key} has shape {case[key].shape}, A of shape {(m, half)} and SA of {case['SA'].shape} need {want}"
+            )
+
+
+def _checked(case: Recorded, who: str) -> Recorded:
+    """Raises UnreadableError for kinds that no instruction has and blocks that do not fit."""
     try:
         check_kind(case.scale_format, case.block)
     except UsageError as error:
         raise UnreadableError(f"{who}: {error}") from None
-    m, n, length = len(case.a), len(case.b), case.length
-    wanted = (m,) if case.paired and m == n else (m, n)
-    shapes = {"D": (case.d.shape, wanted), "B": (case.b.shape, (n, length // 2))}
-    shapes |= {key: (part.shape, (rows, length // case.block)) for key, part, rows in _scale_parts(case)}
-    for key, (found, want) in shapes.items():
-        if found != want:
-            raise UnreadableError(f"{who}: {key} has shape {found}, A of shape {case.a.shape} needs {want}")
-    if length % case.block:
-        raise UnreadableError(f"{who}: K = {length} is not a whole number of blocks of {case.block}")
+    if case.length != case.block * case.sa.shape[1]:
+        raise UnreadableError(
+            f"{who}: {case.sa.shape[1]} scale bytes a row of K = {case.length} are not one a block of {case.block}"
+        )
     return case
-
-
-def _scale_parts(case: Recorded) -> tuple[tuple[str, NDArray[np.uint8], int], ...]:
-    return ("SA", case.sa, len(case.a)), ("SB", case.sb, len(case.b))

@@ -75,7 +75,7 @@ def test_refusals() -> None:
         "no instruction multiplies it": fp4sim.quantize(x, "e1m2/16@e4m3@te"),
         "more than codes": fp4sim.quantize(x, "nvfp4+if4"),
         "one scale format": fp4sim.quantize(x, "mxfp4"),
-        "tensor scales of shape": fp4sim.quantize(x, "nvfp4@ts:row"),
+        "tensor scales of shape": fp4sim.quantize(x, "nvfp4@ts:16"),
         "K differs": fp4sim.quantize(x[:, :48], "nvfp4"),
     }
     for message, operand in refused.items():

@@ -11,7 +11,7 @@ from fp4sim.mma.instances import MXF8F6F4_PROBE_MODELS, PROBE_MODELS
 from tests.conftest import golden
 from tests.mma.cases import multiply, pairs, shared
 
-PATHS = ["compiled", "wide", "reference"]
+PATHS = ["proven", "emulated", "wide", "reference"]
 FIELDS = ("A", "B", "C", "SA", "SB")
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from fp4sim.report.csv_table import compare_csv
 from fp4sim.report.html_table import compare_table
-from fp4sim.report.json_text import compare_json
+from fp4sim.report.json_text import strict_json
 from fp4sim.report.markdown import code, compare_markdown
 from fp4sim.report.terminal import View, print_compare
 
@@ -121,7 +121,7 @@ def test_json_keeps_names_exactly(hostile, hostile_names):
     def refuse(constant):
         raise AssertionError(constant)
 
-    text = compare_json(hostile)
+    text = strict_json(hostile.to_dict())
     assert text.isascii()
     assert inert(text)
     data = json.loads(text, parse_constant=refuse)

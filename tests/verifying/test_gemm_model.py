@@ -222,6 +222,20 @@ def test_faults_are_still_named():
     assert {finding.cause for finding in verify(dump(y=narrow)).findings} == {"gemm.narrowed"}
 
 
+def test_a_factor_rounded_otherwise():
+    a, b = (fp4sim.quantize(one, "nvfp4") for one in (X, W))
+    factor = np.float32(a.tensor_scale * b.tensor_scale)
+    words = RawPair.of(a, b).words()
+    for end, word in ((np.inf, "larger"), (-np.inf, "smaller")):
+        other = np.nextafter(factor, np.float32(end))
+        case = verify(dump(y=words * other))
+        assert not case.ok
+        assert case.gemm.obeyed == (f"blackwell under a factor one ulp {word}",)
+        assert [finding.cause for finding in case.findings] == ["gemm.factor_rounding"]
+        assert word in case.findings[0].sentence
+        assert verify({**dump(y=words * other), "alpha": other}).gemm.equal == 960
+
+
 def test_options():
     with pytest.raises(UsageError, match="unknown model"):
         verify(dump(), model="hopper")

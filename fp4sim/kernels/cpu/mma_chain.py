@@ -97,6 +97,7 @@ class Rule(NamedTuple):
     nearest: bool
     addends: float  # of a step, C among them
     lowest: float  # units below this may be cut in an accumulator that is subnormal or 0
+    widest: float  # accumulators of fewer units are not cut
 
 
 def _rule(model: MmaModel, groups: int) -> Rule:
@@ -104,7 +105,7 @@ def _rule(model: MmaModel, groups: int) -> Rule:
     floor = -420 if model.floor is None else model.floor - bits
     lowest = 2.0 ** max(-149, -126 - c_bits, floor)
     align, anchoring = _CUTS[model.align], _ANCHORING[model.anchoring]
-    return Rule(bits, c_bits, floor, align, anchoring, model.result == "rne", groups + 1.0, lowest)
+    return Rule(bits, c_bits, floor, align, anchoring, model.result == "rne", groups + 1.0, lowest, 2.0**c_bits)
 
 
 @inlined
@@ -170,7 +171,7 @@ def _add_clean(row: Any, added: Any, own: Any, w: Any, u: Any, z: Any, results: 
     for j in range(len(row)):
         s = np.float64(row[j])
         whole = s * (1.0 / (u * z[j]))
-        cut += not ((abs(whole) < 2.0**rule.c_bits) & (_truncate(whole) == whole))
+        cut += not ((abs(whole) < rule.widest) & (_truncate(whole) == whole))
         value = s + np.float64(added[j]) * (own * w[j])
         kept = value if rule.nearest else _float(_bits(value) & np.int64(-1 << 29))
         results[j] = np.float32(kept) + np.float32(0.0)
@@ -200,13 +201,18 @@ def _add_bounded(
 
 
 @inlined
-def _are_clean(top: Any, tops: Any, u: Any, z: Any, rule: Any) -> Any:
-    """Whether no group of a row is cut, whatever the column, and no exact result is below float32's least."""
+def _extremes(z: Any, tops: Any) -> Any:
+    """The least unit and the highest top of columns."""
     least, highest = z[0], tops[0]
     for j in range(1, len(z)):
         least, highest = min(least, z[j]), max(highest, tops[j])
-    quantum = _power(max(top + highest - np.int64(rule.bits), np.int64(-420)))
-    return quantum <= u * least and rule.lowest <= u * least
+    return least, highest
+
+
+@inlined
+def _are_clean(top: Any, u: Any, rule: Any) -> Any:
+    """Whether nothing is cut of groups that anchor at most at ``top``, nor of results that are multiples of u and small."""
+    return rule.lowest <= u and _power(max(top - np.int64(rule.bits), np.int64(-420))) <= u
 
 
 @lru_cache(maxsize=64)
@@ -256,6 +262,7 @@ def advance(model: MmaModel, groups: int) -> Callable[..., Any]:
                 return step
             for k in range(step, stop):
                 z, top_b = step_units_b[k], tops_b[k]
+                least, highest = _extremes(z, top_b)
                 for i in range(m):
                     row, added, own, u, top = (
                         total[i],
@@ -265,7 +272,8 @@ def advance(model: MmaModel, groups: int) -> Callable[..., Any]:
                         tops[k, i],
                     )
                     found = np.int64(0)
-                    if not (_are_clean(top, top_b, u, z, rule) and _add_clean(row, added, own, w, u, z, results, rule)):
+                    clean = _are_clean(top + highest, u * least, rule)
+                    if not (clean and _add_clean(row, added, own, w, u, z, results, rule)):
                         found = _add_bounded(row, added, own, w, u, z, top, top_b, results, flags, rule)
                         for j in range(n if found else 0):
                             if flags[j]:

@@ -5,12 +5,15 @@ Texts are plain: the template escapes them, and what is not printable is spelled
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fp4sim.report.result import Made
     from fp4sim.report.summary.sentence import Sentence
+
+_HALF_PAGE = 500  # units of 1/72 inch
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,12 @@ class Picture:
     title: str
     svg: str
     caption: str
+
+    @property
+    def wide(self) -> bool:
+        """Whether its text would be too small in half of the page."""
+        match = re.search(r'viewBox="0 0 ([0-9.]+)', self.svg)
+        return match is not None and float(match[1]) > _HALF_PAGE
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,9 @@ def _of_arithmetic(product: Product, judged: Judged, other: int) -> Finding:
     obeyed = [name for name in found.obeyed if name != found.model]
     compared = {one.name: one.compared for one in found.models}
     head = f"{other:,} elements that {found.model} gives in no order, within the error of FP32 sums"
+    if judged.nearby:
+        sentence = f"{head}: every element is what it gives under a factor one ulp {judged.nearby}; dump the kernel's own alpha"
+        return Finding("gemm.factor_rounding", "gemm", sentence, other, other)
     if obeyed:
         where = (
             "every element" if compared[obeyed[0]] == found.total else f"each of {compared[obeyed[0]]:,} elements tried"
@@ -47,7 +50,7 @@ def _of_arithmetic(product: Product, judged: Judged, other: int) -> Finding:
     if found.dtype == "float32" and (name := _narrow(product.y)):
         sentence = f"{head}: y was rounded to {name} and stored as float32"
         return Finding("gemm.narrowed", "gemm", sentence, other, other)
-    sentence = f"{head}: sums of another unit, or of other operands"
+    sentence = f"{head}: sums of another unit, or of other operands (--model bound judges emulations in FP32)"
     return Finding("gemm.accumulation", "gemm", sentence, other, other)
 
 

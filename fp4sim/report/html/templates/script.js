@@ -143,7 +143,7 @@
       this.update(0);
     }
 
-    words_of(row) {
+    wordsOf(row) {
       if (row.words === undefined) {
         row.words = this.heads.map((head, i) => (head.classList.contains("t") ? row.node.cells[i].textContent : "")).join(" ").toLowerCase();
       }
@@ -153,7 +153,7 @@
     matches(row) {
       if (this.only && !this.only.has(row.id)) return false;
       for (const [column, value] of this.chosen) if (row.node.cells[column].textContent.trim() !== value) return false;
-      return this.query.every((word) => this.words_of(row).includes(word));
+      return this.query.every((word) => this.wordsOf(row).includes(word));
     }
 
     found() { return this.rows.filter((row) => this.matches(row)); }
