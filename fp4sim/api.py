@@ -163,13 +163,13 @@ def compare(
         with open_tensors(x) as source:
             settings = Settings(axis, _integer("seed", seed), nonfinite, threads)
             return compare_sources([(source, source.tensors())], specs, settings)
-    tensors, axis = _named_tensors(x, axis)
+    tensors, axis = named_tensors(x, axis)
     listed = ListSource("arrays", tensors)
     settings = Settings(axis, _integer("seed", seed), nonfinite, threads)
     return compare_sources([(listed, listed.tensors())], specs, settings)
 
 
-def _named_tensors(x: Any, axis: int) -> tuple[list[Tensor], int]:
+def named_tensors(x: Any, axis: int) -> tuple[list[Tensor], int]:
     """An array or a mapping of arrays as tensors, arrays of one axis as one row, and the axis to work along."""
     from fp4sim.gpu.arrays import is_on_device
     from fp4sim.io.source import ArrayTensor
@@ -232,7 +232,7 @@ def bias(
         with open_source(x) as source:
             settings = BiasSettings(axis=axis, margin=margin, threads=threads, **counts)
             return bias_sources([(source, source.tensors())], specs, settings)
-    tensors, axis = _named_tensors(x, axis)
+    tensors, axis = named_tensors(x, axis)
     listed = ListSource("arrays", tensors)
     settings = BiasSettings(axis=axis, margin=margin, threads=threads, **counts)
     return bias_sources([(listed, listed.tensors())], specs, settings)

@@ -138,7 +138,7 @@ def multiplied(
 
 
 def _result(x: Any, kind: Kind, formats: str | Sequence[str] | None, settings: PlotSettings) -> Any:
-    from fp4sim.api import _named_tensors
+    from fp4sim.api import named_tensors
     from fp4sim.checkpoints.checkpoint import open_tensors
     from fp4sim.commands.plot import result_for
     from fp4sim.io.source import ListSource
@@ -169,6 +169,6 @@ def _result(x: Any, kind: Kind, formats: str | Sequence[str] | None, settings: P
     if is_path:
         with open_tensors(x) as source:
             return result_for(name, [(source, source.tensors())], specs, settings)
-    tensors, axis = _named_tensors(x, settings.measured.axis)
+    tensors, axis = named_tensors(x, settings.measured.axis)
     listed = ListSource("arrays", tensors)
     return result_for(name, [(listed, listed.tensors())], specs, settings.along(axis))

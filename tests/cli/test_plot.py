@@ -12,6 +12,7 @@ import pytest
 import fp4sim
 from fp4sim.errors import NothingComparedError, UnreadableError, UsageError
 from fp4sim.report.figures.registry import KINDS
+from fp4sim.report.figures.style import save_figure
 
 SMALL = "synthetic:gaussian:16x128"
 SIGNATURES = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
@@ -69,14 +70,12 @@ def test_tensors_are_chosen_by_name(run, tmp_path):
     path = tmp_path / "two.npz"
     rng = np.random.default_rng(0)
     np.savez(path, keep=rng.standard_normal((4, 32)), leave=rng.standard_normal((4, 32)))
-    assert (
-        run(
-            "plot", "heat", path, "--include", "keep", "-f", "nvfp4", "-o", tmp_path / "a.svg", "--no-caption"
-        ).exit_code
-        == 0
-    )
+    chosen = ("--include", "keep", "-f", "nvfp4", "--no-caption", "-o", tmp_path / "a.svg")
+    assert run("plot", "heat", path, *chosen).exit_code == 0
     figure = fp4sim.plot({"keep": np.load(path)["keep"]}, "heat", "nvfp4")
-    assert figure.get_suptitle() == "keep"
+    assert figure.axes[0].get_title(loc="left") == "keep"
+    save_figure(figure, tmp_path / "b.svg")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
 REFUSED = {

@@ -49,10 +49,7 @@ def figure(result: GemmErrors) -> Figure:
         above = 0.7 + 0.22 * len(result.formats)
         drawn = new_figure(WIDTH, above + 1.65 * len(shown) + 0.5)
         mosaic: Any = [["parts"] * len(PARTS), *([f"{part} {i}" for part in PARTS] for i in range(len(shown)))]
-        grid = drawn.subplot_mosaic(
-            mosaic,
-            height_ratios=[above, *[1.65] * len(shown)],
-        )
+        grid = drawn.subplot_mosaic(mosaic, height_ratios=[above, *[1.65] * len(shown)])
         _draw_parts(drawn, grid["parts"], result.formats)
         for part in PARTS:
             _draw_maps(drawn, [grid[f"{part} {i}"] for i in range(len(shown))], shown, part)
@@ -71,10 +68,9 @@ def _draw_parts(drawn: Figure, axes: Axes, rows: Sequence[GemmRow]) -> None:
     handles = []
     for k, part in enumerate(_TITLES):
         known = [(i, error) for i, row in enumerate(rows) if (error := _error(getattr(row, part))) is not None]
-        style: dict[str, Any] = {"marker": mark(k), "color": colour(k), "linestyle": "none"}
-        style |= (
-            {"fillstyle": "none", "markersize": 9} if part == "total" else {"markersize": 5}
-        )  # it lies on its largest part
+        style: dict[str, Any] = {"marker": mark(k), "color": colour(k), "linestyle": "none", "markersize": 5}
+        if part == "total":  # a ring around its largest part
+            style |= {"fillstyle": "none", "markersize": 9}
         handles += axes.plot([error for _, error in known], [i for i, _ in known], **style)
     axes.set_xscale("log")
     axes.set_ylim(len(rows) - 0.5, -0.5)
