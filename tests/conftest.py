@@ -21,11 +21,13 @@ for _name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):  # mismatches that tests
 
 TESTS = Path(__file__).parent
 DATA = TESTS / "data"
+PACKAGE_DATA = TESTS.parent / "fp4sim" / "data"
 
 
 def golden(name: str) -> np.lib.npyio.NpzFile:
-    """Load a file of golden vectors from tests/data; it is part of the project, so a missing one is an error."""
-    return np.load(DATA / name, allow_pickle=False)
+    """Load a file of golden vectors from tests/data or the package's own data; a missing one is an error."""
+    place = DATA / name
+    return np.load(place if place.exists() else PACKAGE_DATA / name, allow_pickle=False)
 
 
 def _cuda_include() -> Path | None:
