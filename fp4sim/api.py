@@ -171,15 +171,24 @@ def compare(
 
 def _named_tensors(x: Any, axis: int) -> tuple[list[Tensor], int]:
     """An array or a mapping of arrays as tensors, arrays of one axis as one row, and the axis to work along."""
+    from fp4sim.gpu.arrays import is_on_device
     from fp4sim.io.source import ArrayTensor
 
     named = x if isinstance(x, Mapping) else {"": x}
-    arrays = {str(name): as_array(value)[0] for name, value in named.items()}
+    arrays = {str(name): value if is_on_device(value) else as_array(value)[0] for name, value in named.items()}
     if axis == 0 and any(array.ndim == 1 for array in arrays.values()):
         if any(array.ndim != 1 for array in arrays.values()):
             raise UsageError("axis 0 of arrays of one axis and of more: compare them apart")
         axis = -1  # the only axis, which becomes the last of one row
-    return [ArrayTensor(name, a.reshape(1, -1) if a.ndim == 1 else a) for name, a in arrays.items()], axis
+
+    def tensor(name: str, array: Any) -> Tensor:
+        if is_on_device(array):
+            from fp4sim.gpu.panels import device_tensor
+
+            return device_tensor(name, array)
+        return ArrayTensor(name, array.reshape(1, -1) if array.ndim == 1 else array)
+
+    return [tensor(name, array) for name, array in arrays.items()], axis
 
 
 def bias(

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fp4sim.dialects.registry import dialect_of
 from fp4sim.estimators.pipeline import check_spec, is_random
 from fp4sim.estimators.registry import choice_of, correction_of
 from fp4sim.geometry import Geometry
-from fp4sim.gpu import fused
+from fp4sim.gpu import fused, rotated
 from fp4sim.gpu.arrays import DeviceArray, device_array, place_of
 from fp4sim.gpu.dequantize import as_origin
 from fp4sim.gpu.panels import DevicePanels, DeviceTensor
-from fp4sim.kernels.cuda.kernels import CudaKernels, empty
+from fp4sim.kernels.cuda.arrays import empty, on_device
+from fp4sim.kernels.cuda.kernels import CudaKernels
 from fp4sim.packed import PackedTensor
 from fp4sim.packing import quantize_panels, quantize_tensor
 from fp4sim.randbits import Stream
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from fp4sim.panels import Nonfinite
     from fp4sim.spec import Spec
 
-_ON_DEVICE = ("4over6", "pma")  # estimators whose work on elements is in kernels
+_ON_DEVICE = ("4over6", "pma", "mseden", "eden")  # estimators whose work on elements is in kernels
 
 
 def quantize_on_device(
@@ -61,7 +63,7 @@ def _quantize(
     given: NDArray[np.float32] | None,
     nonfinite: Nonfinite,
 ) -> PackedTensor:
-    found = _fused(array, spec, geometry, stream, given)
+    found = _fused(array, spec, geometry, stream, given) or _fused_rotation(array, spec, geometry, stream, given)
     if found is not None:
         return found
     tensor = DeviceTensor(name, array)
@@ -94,6 +96,29 @@ def _fused(
     return PackedTensor(packed, scales, stored, geometry.shape, geometry.axis, spec, array.dtype, seed)
 
 
+def _fused_rotation(
+    array: DeviceArray, spec: Spec, geometry: Geometry, stream: Stream, given: NDArray[np.float32] | None
+) -> PackedTensor | None:
+    """The same for rotated NVFP4 and MS-EDEN."""
+    if geometry.axis != len(geometry.shape) - 1 or not rotated.is_fused(spec, geometry, array.raw):
+        return None
+    found = rotated.quantize_rotated(array.raw, spec, geometry, stream, given)
+    if found is None:
+        return None
+    seed = stream.seed if is_random(spec) else None
+    return PackedTensor(
+        found.packed.reshape(*geometry.shape[:-1], -1),
+        found.scales.reshape(geometry.block_shape),
+        on_device(found.stored).reshape(()),
+        geometry.shape,
+        geometry.axis,
+        spec,
+        array.dtype,
+        seed,
+        np.array(found.rotation.signs, np.int8),
+    )
+
+
 def fake_quant_on_device(
     x: Any,
     spec: Spec,
@@ -123,4 +148,5 @@ def fake_quant_on_device(
 def runs_on_device(spec: Spec) -> bool:
     """Whether every pass over the elements is a kernel."""
     steps = [step for step in (choice_of(spec), correction_of(spec)) if step is not None]
-    return all(step.info.name in _ON_DEVICE for step in steps) and not spec.has("occ")
+    eager = spec.has("eden") and dialect_of(spec).eager
+    return all(step.info.name in _ON_DEVICE for step in steps) and not spec.has("occ") and not eager

@@ -53,6 +53,16 @@ def target(device: int | None = None) -> str:
     return f"sm_{cupy.cuda.Device(device).compute_capability}"
 
 
+@lru_cache(maxsize=16)
+def _processors(device: int) -> int:
+    return int(get_cupy().cuda.Device(device).attributes["MultiProcessorCount"])
+
+
+def processors() -> int:
+    """Multiprocessors of the current device."""
+    return _processors(int(get_cupy().cuda.runtime.getDevice()))
+
+
 def kernel(source: str, function: str, defines: Sequence[str] = (), *, arch: str | None = None) -> Any:
     """A kernel of the current device, loaded. Raises DeviceError.
 

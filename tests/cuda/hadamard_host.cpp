@@ -1,0 +1,2 @@
+#include "cooperate.h"
+#include "hadamard.cu"
