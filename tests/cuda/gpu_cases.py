@@ -80,7 +80,11 @@ def on_gpu(x: Any, dtype: str, text: str) -> dict[str, Any]:
     if text in ROTATED:
         assert is_fused(spec, geometry, x)
         found = quantize_rotated(x, spec, geometry, Stream.of(7, "w", 3))
-        return {"packed": digest(found.packed.get()), "scales": digest(found.scales.get()), "stored": float(found.stored).hex()}
+        return {
+            "packed": digest(found.packed.get()),
+            "scales": digest(found.scales.get()),
+            "stored": float(found.stored).hex(),
+        }
     wide = (x.astype(np.uint32) << np.uint32(16)).view(np.float32) if dtype == "bfloat16" else x
     amax = np.float32(abs(wide).max().get())
     quantizer = Quantizer(spec, geometry, Statistic(amax, np.zeros(0, np.float32), 0, geometry), Stream())

@@ -9,7 +9,17 @@ import fp4sim
 from fp4sim.estimators.catalogue import CATALOGUE
 from tests.cuda.test_tensor_stats import adversarial
 
-SPECS = ["nvfp4", "mxfp4", "nvfp4+sr", "nvfp4/16x16", "nvfp4@torchao", "nvfp4@ts:row", "e2m1/row@fp32", "e4m3", "nvint4"]
+SPECS = [
+    "nvfp4",
+    "mxfp4",
+    "nvfp4+sr",
+    "nvfp4/16x16",
+    "nvfp4@torchao",
+    "nvfp4@ts:row",
+    "e2m1/row@fp32",
+    "e4m3",
+    "nvint4",
+]
 
 
 def on_device_compare(x, specs, monkeypatch, **settings):
@@ -20,8 +30,12 @@ def on_device_compare(x, specs, monkeypatch, **settings):
     from fp4sim.kernels.cuda.arrays import on_device
 
     monkeypatch.setattr(DeviceTensor, "place", lambda _: __import__("contextlib").nullcontext())
-    monkeypatch.setattr(panels, "device_tensor", lambda name, value: DeviceTensor(name, DeviceArray(value, "float32", "cupy")))
-    monkeypatch.setattr(arrays, "is_on_device", lambda value: type(value).__name__ == "ndarray" and not isinstance(value, np.ndarray))
+    monkeypatch.setattr(
+        panels, "device_tensor", lambda name, value: DeviceTensor(name, DeviceArray(value, "float32", "cupy"))
+    )
+    monkeypatch.setattr(
+        arrays, "is_on_device", lambda value: type(value).__name__ == "ndarray" and not isinstance(value, np.ndarray)
+    )
     return fp4sim.compare(on_device(x), specs, **settings)
 
 

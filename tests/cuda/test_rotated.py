@@ -41,9 +41,7 @@ def test_extreme_tensors(scale):
     x = (np.random.default_rng(2).standard_normal((8, 128)) * scale).astype(np.float32)
     spec = parse("nvfp4+mseden")
     expected = fp4sim.quantize(x, spec)
-    found = quantize_rotated(
-        on_device(x), spec, Geometry.for_spec(x.shape, -1, spec), Stream.of(0, "", 0)
-    )
+    found = quantize_rotated(on_device(x), spec, Geometry.for_spec(x.shape, -1, spec), Stream.of(0, "", 0))
     assert found.stored == expected.tensor_scale
     assert np.array_equal(found.scales.get(), expected.block_scale.ravel())
     assert np.array_equal(found.packed.get(), expected.packed.ravel())
