@@ -21,6 +21,7 @@ from fp4sim.gpu.arrays import DeviceArray
 from fp4sim.kernels.cuda.load import get_cupy
 from fp4sim.randbits import Stream
 
+CALLS = 10
 GIVEN = np.asarray(0.002, np.float32)
 # spec, whether the tensor's amax is taken too, fake quantization, what issue 6 wants of the copy's rate
 ROWS = (
@@ -51,18 +52,17 @@ class Row:
 
 
 def median_seconds(cupy: Any, run: Callable[[int], None], repeats: int) -> float:
-    """Of one call, by events around each; ``run`` is told which buffer to take."""
-    for warm in range(3):
-        run(warm)
+    """Of one call, by events around ten, so that launching is not what is timed; ``run`` is told which buffer to take."""
     times = []
-    for i in range(repeats):
+    for _ in range(1 + -(-repeats // CALLS)):
         start, stop = cupy.cuda.Event(), cupy.cuda.Event()
         start.record()
-        run(i)
+        for i in range(CALLS):
+            run(i)
         stop.record()
         stop.synchronize()
-        times.append(cupy.cuda.get_elapsed_time(start, stop) * 1e-3)
-    return float(np.median(times))
+        times.append(cupy.cuda.get_elapsed_time(start, stop) * 1e-3 / CALLS)
+    return float(np.median(times[1:]))
 
 
 def copy_rate(cupy: Any, data: list[Any], repeats: int) -> float:
@@ -148,7 +148,7 @@ def peers(cupy: Any, x: Any, repeats: int) -> list[Row]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--elements", type=int, default=1 << 28)
-    parser.add_argument("--repeats", type=int, default=30)
+    parser.add_argument("--repeats", type=int, default=100)
     parser.add_argument("--no-peers", action="store_true")
     args = parser.parse_args()
     cupy = get_cupy()

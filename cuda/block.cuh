@@ -158,14 +158,22 @@ FP4_HD float fma_floor(float a, float b, float c) {
 #endif
 }
 
-// Stochastic rounding at up to 20 bits: floor(2^RANDOM position) + random, over 2^RANDOM.
-FP4_HD u32 stochastic_few(float scaled, u32 random) {
-    constexpr int bits = RANDOM >= 1 && RANDOM <= 20 ? RANDOM : 1;
-    constexpr float unit = (float)(1u << bits), base = 8388608.0f;
-    const float m = fmin_num(scaled, 6.0f);
+FP4_HD u32 bytes_of(u32 a, u32 b, u32 selector) {
+#if defined(__CUDA_ARCH__)
+    return __byte_perm(a, b, selector);
+#else
+    const u64 both = (u64)b << 32 | a;
+    u32 out = 0;
+    for (int i = 0; i < 4; ++i) out |= (u32)((both >> (8 * ((selector >> (4 * i)) & 7))) & 0xFF) << (8 * i);
+    return out;
+#endif
+}
+
+// 2^23 (as bits) + floor(2^bits position), bits <= 20.
+FP4_HD u32 position_bits(float scaled, int bits) {
+    const float unit = (float)(1u << bits), base = 8388608.0f, m = fmin_num(scaled, 6.0f);
     const float first = fma_floor(m, 2.0f * unit, base), second = fma_floor(m, unit, base + 2.0f * unit);
-    const u32 position = least(bits_of(first), bits_of(second), bits_of(fma_floor(m, 0.5f * unit, base + 4.0f * unit)));
-    return ((position + random) >> bits) & 7u;
+    return least(bits_of(first), bits_of(second), bits_of(fma_floor(m, 0.5f * unit, base + 4.0f * unit)));
 }
 
 // At any number of bits: the carry of the fraction's top bits and the random word's.
@@ -184,17 +192,6 @@ FP4_HD u32 stochastic(float scaled, u32 word, u32 mask) {
     return (bits_of(whole) & 7u) + start + (carried < kept ? 1u : 0u);
 }
 
-FP4_HD u32 bytes_of(u32 a, u32 b, u32 selector) {
-#if defined(__CUDA_ARCH__)
-    return __byte_perm(a, b, selector);
-#else
-    const u64 both = (u64)b << 32 | a;
-    u32 out = 0;
-    for (int i = 0; i < 4; ++i) out |= (u32)((both >> (8 * ((selector >> (4 * i)) & 7))) & 0xFF) << (8 * i);
-    return out;
-#endif
-}
-
 // The sign bits of elements 8 g .. 8 g + 7 where their nibbles want them.
 FP4_HD u32 signs_of(const u32 (&words)[WORDS], int g) {
     u32 even, odd;  // the bytes that hold the signs of elements 0 2 4 6 and 1 3 5 7
@@ -211,32 +208,59 @@ FP4_HD u32 signs_of(const u32 (&words)[WORDS], int g) {
     return ((even >> 4) & 0x08080808u) | (odd & 0x80808080u);
 }
 
-// Codes of elements 8 g .. 8 g + 7; `first` is the flat index of the block's first element.
+// Four positions of 8-bit fractions plus four random bytes: the codes, a byte each. A byte's carry is the majority of its top
+// bits and what the rest carries into them.
+FP4_HD u32 round_bytes(u32 p0, u32 p1, u32 p2, u32 p3, u32 random) {
+    const u32 a = bytes_of(p0, p1, 0x5140u), b = bytes_of(p2, p3, 0x5140u);
+    const u32 fraction = bytes_of(a, b, 0x5410u), lower = bytes_of(a, b, 0x7632u);
+    const u32 sum = (fraction & 0x7F7F7F7Fu) + (random & 0x7F7F7F7Fu);
+    const u32 carry = (fraction & random) | ((fraction | random) & sum);
+    return lower + ((carry >> 7) & 0x01010101u);
+}
+
+// Magnitude codes of elements 8 g .. 8 g + 7, a nibble each, by stochastic rounding; `first` is the block's first flat index.
+template <class Scaled>
+FP4_HD u32 pack_stochastic(Scaled&& scaled, int g, const Stream& stream, u64 first, const Words& shared) {
+    u32 position[8];
+    if (RANDOM == 8) {  // one call of Philox served 16 elements
+#pragma unroll
+        for (int j = 0; j < 8; ++j) position[j] = position_bits(scaled(j), 8);
+        const u32 low = shared.w[2 * g % 4], high = shared.w[2 * g % 4 + 1];
+        const u32 even = round_bytes(position[0], position[2], position[4], position[6], bytes_of(low, high, 0x6420u));
+        const u32 odd = round_bytes(position[1], position[3], position[5], position[7], bytes_of(low, high, 0x7531u));
+        return odd * 16u + even;
+    }
+    // The first 20 bits decide unless fraction and random bits add up to ones there: then, rarely, all bits are looked at.
+    constexpr int bits = RANDOM > 20 ? 20 : RANDOM ? RANDOM : 1, unused = RANDOM ? 32 - RANDOM : 0;
+    const Words drawn[2] = {philox((first >> 2) + 2 * g, stream), philox((first >> 2) + 2 * g + 1, stream)};
+    u32 doubt = 0, codes = 0;
+#pragma unroll
+    for (int j = 0; j < 8; ++j) {
+        position[j] = position_bits(scaled(j), bits) + (drawn[j / 4].w[j % 4] >> (32 - bits));
+        const u32 rest = position[j] << (32 - bits);
+        doubt = rest > doubt ? rest : doubt;
+    }
+    if (RANDOM > 20 && doubt >= 0xFFFFF000u) {
+#pragma unroll  // an index known at run time would put the words in memory
+        for (int j = 0; j < 8; ++j) codes |= stochastic(scaled(j), drawn[j / 4].w[j % 4], 0xFFFFFFFFu << unused) << (4 * j);
+        return codes;
+    }
+    if (bits == 20) {  // bits 20-22 of a position are the code: the high nibble of its third byte
+        const u32 even = bytes_of(bytes_of(position[0], position[2], 0x62u), bytes_of(position[4], position[6], 0x62u), 0x5410u);
+        const u32 odd = bytes_of(bytes_of(position[1], position[3], 0x62u), bytes_of(position[5], position[7], 0x62u), 0x5410u);
+        return ((even >> 4) & 0x07070707u) | (odd & 0x70707070u);
+    }
+#pragma unroll
+    for (int j = 0; j < 8; ++j) codes |= ((position[j] >> bits) & 7u) << (4 * j);
+    return codes;
+}
+
+// Codes of elements 8 g .. 8 g + 7.
 FP4_HD u32 encode_group(const u32 (&words)[WORDS], int g, float factor, const Stream& stream, u64 first, const Words& shared) {
     const auto scaled = [&](int j) { return mul(magnitude_of(words, 8 * g + j), factor); };
-    u32 codes = 0;
-    if (RANDOM == 0) {
-        codes = pack_nearest([&](int j) { return nearest_bits(scaled(j)); });
-    } else if (RANDOM == 8) {
-#pragma unroll
-        for (int j = 0; j < 8; ++j) {
-            const u32 random = (shared.w[(8 * g % 16 + j) / 4] >> (8 * (j % 4))) & 0xFFu;
-            codes |= stochastic_few(scaled(j), random) << (4 * j);
-        }
-    } else {
-        constexpr int unused = RANDOM ? 32 - RANDOM : 0;  // of a word's bits
-        constexpr u32 mask = 0xFFFFFFFFu << unused;
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-            const Words drawn = philox((first >> 2) + 2 * g + half, stream);
-#pragma unroll
-            for (int j = 0; j < 4; ++j) {
-                const float z = scaled(4 * half + j);
-                const u32 code = RANDOM <= 20 ? stochastic_few(z, drawn.w[j] >> unused) : stochastic(z, drawn.w[j], mask);
-                codes |= code << (16 * half + 4 * j);
-            }
-        }
-    }
+    u32 codes;
+    if (RANDOM == 0) codes = pack_nearest([&](int j) { return nearest_bits(scaled(j)); });
+    else codes = pack_stochastic(scaled, g, stream, first, shared);
     return codes | signs_of(words, g);
 }
 

@@ -49,8 +49,15 @@ def place_of(x: Any, *, on_torch_stream: bool = False) -> Iterator[None]:
             return
         import torch
 
-        with cupy.cuda.ExternalStream(torch.cuda.current_stream(index).cuda_stream):
+        with _stream_of(cupy, torch.cuda.current_stream(index)):
             yield
+
+
+def _stream_of(cupy: Any, stream: Any) -> Any:
+    """torch's stream as CuPy's: from 14 on by the stream protocol, before by its number."""
+    if hasattr(cupy.cuda.Stream, "from_external") and hasattr(stream, "__cuda_stream__"):
+        return cupy.cuda.Stream.from_external(stream)
+    return cupy.cuda.ExternalStream(stream.cuda_stream)
 
 
 def _is_torch(x: Any) -> bool:

@@ -18,7 +18,7 @@ from fp4sim.estimators.four_over_six import is_fast, metric_of
 from fp4sim.floats import E2M1
 from fp4sim.kernels.cuda import load
 from fp4sim.kernels.cuda.arguments import stream_numbers
-from fp4sim.kernels.cuda.kernels import empty, on_device, on_host, zeros
+from fp4sim.kernels.cuda.arrays import empty, is_aligned, on_device, on_host, zeros
 from fp4sim.rounding import Rounding
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ _INPUTS = {"float32": 0, "bfloat16": 1, "float16": 2}
 _RULES = ("floor", "ceil", "rceil", "even")
 _METRICS = ("mse", "mae", "absmax")
 _AMAX_THREADS = 256 * 2048
-_UNROLL = {"tensor_amax": 4, "quantize": 1, "fake_quant": 1}
+_IN_FLIGHT = 64  # 32-bit words of data that a thread loads before it starts to work
+_MOST_BLOCKS = 4
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,7 @@ def fits(fused: Fused, geometry: Geometry, array: DeviceArray, given: NDArray[np
     raw = array.raw
     whole = geometry.length % fused.block == 0 and (not fused.tile or geometry.matrix_rows % 16 == 0)
     lanes = not fused.tile or raw.size // 16 % 32 == 0
-    plain = (
-        array.dtype in _INPUTS and geometry.axis == raw.ndim - 1 and raw.flags.c_contiguous and raw.data.ptr % 16 == 0
-    )
+    plain = array.dtype in _INPUTS and geometry.axis == raw.ndim - 1 and is_aligned(raw)
     return whole and lanes and plain and (given is None or given.shape == ())
 
 
@@ -125,13 +124,13 @@ def numbers_of(spec: Spec, array: DeviceArray, given: NDArray[np.float32] | None
 
 def start_amax(array: DeviceArray, most: Any) -> None:
     """Launch the kernel that raises ``most`` (uint32, 0 on entry) to the bits of the tensor's amax."""
-    size, unroll = array.raw.nbytes, _UNROLL["tensor_amax"]
-    threads = max(1, min(_AMAX_THREADS, -(-size // (16 * unroll))))
+    size = array.raw.nbytes
+    threads = max(1, min(_AMAX_THREADS, -(-size // (16 * _MOST_BLOCKS))))
     load.launch(_amax_kernel("tensor_amax", array), threads, (array.raw, most, size // 16, size % 16))
 
 
 def _amax_kernel(name: str, array: DeviceArray) -> Any:
-    return load.kernel("amax.cu", name, (f"INPUT={_INPUTS[array.dtype]}", f"UNROLL={_UNROLL['tensor_amax']}"))
+    return load.kernel("amax.cu", name, (f"INPUT={_INPUTS[array.dtype]}", f"UNROLL={_MOST_BLOCKS}"))
 
 
 def start_quantize(
@@ -148,6 +147,11 @@ def start_fake_quant(
     _start("fake_quant", fused, array, numbers, geometry, stream, (out,))
 
 
+def blocks_a_thread(fused: Fused, dtype: str) -> int:
+    """Blocks that a thread has in flight, measured on Hopper: more hide latency until registers run short."""
+    return min(_MOST_BLOCKS, max(1, _IN_FLIGHT * 4 // (fused.block * (4 if dtype == "float32" else 2))))
+
+
 def _start(
     name: str,
     fused: Fused,
@@ -157,7 +161,8 @@ def _start(
     stream: Stream,
     outputs: tuple[Any, ...],
 ) -> None:
-    unroll, blocks = _UNROLL[name], array.raw.size // fused.block
+    blocks = array.raw.size // fused.block
+    unroll = blocks_a_thread(fused, array.dtype)
     kernel = load.kernel(f"{name}.cu", name, fused.defines(array.dtype, unroll))
     sizes = (blocks, geometry.length // fused.block, *stream_numbers(stream))
     load.launch(kernel, -(-blocks // unroll), (array.raw, *outputs, numbers.values, numbers.flag, *sizes))

@@ -88,7 +88,7 @@ def test_same_bytes_in_every_run_and_grid(name, gpu, monkeypatch):
     array = DeviceArray(gpu.asarray(x.view(np.uint16)), "bfloat16", "cupy")
     geometry, plan, seen = Geometry.for_spec(x.shape, -1, spec), fused.fused_of(spec), set()
     for unroll in (1, 2, 4):
-        monkeypatch.setattr(fused, "_UNROLL", {"tensor_amax": unroll, "quantize": unroll, "fake_quant": unroll})
+        monkeypatch.setattr(fused, "_MOST_BLOCKS", unroll)
         for block in (32, 128, 256):
             monkeypatch.setattr(load.launch, "__kwdefaults__", {"block": block, "shared": 0})
             for _ in range(3):

@@ -10,6 +10,7 @@ import fp4sim
 from fp4sim.errors import UnreadableError, UsageError
 from fp4sim.gpu import quantize
 from fp4sim.gpu.quantize import runs_on_device
+from fp4sim.randbits import Stream, random_bits
 
 pytestmark = pytest.mark.usefixtures("host_device")
 
@@ -146,6 +147,21 @@ def test_fused_kernels(spec, dtype, host_device, monkeypatch):
     expected = fp4sim.fake_quant(x, spec, seed=3, name="w")
     assert (values.dtype, expected.dtype) == (x.dtype, x.dtype)
     assert values.tobytes() == expected.tobytes() == host.dequantize(x.dtype).tobytes()
+
+
+def test_random_bits_beyond_the_first_twenty_decide(host_device):
+    """Elements whose first 20 bits leave the carry open: fraction and random word add up to ones there."""
+    index = np.arange(64 * 32)
+    word = random_bits(Stream.of(5, "w"), index, 32).astype(np.int64)
+    low = index % 16  # of 24 bits that a float32 fraction has; the random word's own lower bits decide with them
+    fraction = ((((1 << 20) - 1 - (word >> 12)) << 4) | low) / 2.0**24
+    x = (fraction / 2).astype(np.float32).reshape(64, 32)  # between codes 0 and 1
+    x[:, 7] = 6.0  # a scale of 1
+    device = fp4sim.quantize(host_device.asarray(x), "mxfp4@rceil+sr", seed=5, name="w")
+    host = fp4sim.quantize(x, "mxfp4@rceil+sr", seed=5, name="w")
+    assert (host.block_scale == 127).all()
+    assert 0.3 < np.delete(host.codes, 7, axis=1).mean() < 0.7
+    same(device, host)
 
 
 @pytest.mark.parametrize("given", [1e-30, 1e-9, 0.37, 3e20])
