@@ -110,7 +110,7 @@ class DrawSums:
         if level == self._batch_level:
             self._close_batch(total, index)
         self._run.merge_group(total, index % 4 == 0, self._sums[level + 1], self._units, self._zones, norms)
-        norms *= 16.0**-level  # of the mean, not the sum: exact
+        norms[...] = norms * 16.0**-level  # of the mean, not the sum: exact
 
     def _close_batch(self, total: NDArray[np.float64], index: int) -> None:
         scale, inverse, along = 4.0**-self._batch_level, self._inverse, self._along[index]
@@ -124,8 +124,8 @@ class DrawSums:
         zones = host(self._zones)
         grams = self._arrays.empty((self._zone_count, batches, batches))
         for zone in range(self._zone_count):
-            inside = zones == zone
-            self._run.gram(self._means if inside.all() else self._means[:, inside].copy(order="C"), grams[zone])
+            inside = self._zones == zone
+            self._run.gram(self._means if bool(inside.all()) else self._means[:, inside].copy(order="C"), grams[zone])
         curve = tuple(map(host, self._curve))
         return DrawStatistics(
             draws=self._draws,
