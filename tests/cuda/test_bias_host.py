@@ -46,7 +46,9 @@ def test_sums(draws, zoned):
     assert np.array_equal(device.mean(), host.mean())
 
 
-@pytest.mark.parametrize("text", ["nvfp4+sr", "nvfp4+mseden", "mxfp4", "mxfp4+sr", "nvfp4+rht:16+sr", "nvfp4+4over6+sr", "if4"])
+@pytest.mark.parametrize(
+    "text", ["nvfp4+sr", "nvfp4+mseden", "mxfp4", "mxfp4+sr", "nvfp4+rht:16+sr", "nvfp4+4over6+sr", "if4"]
+)
 def test_estimators(text):
     x = adversarial((14, 128), 8)
     settings, spec = BiasSettings(draws=16, seed=3, threads=1), parse(text)
