@@ -156,8 +156,9 @@ def main() -> None:
         *rows_of(options.elements, "bfloat16", 2),
         *rows_of(options.elements, "float32", 4),
     ]
-    if options.torch or options.compile:
-        found += torch_rows(min(options.elements, 1 << 26), options.compile)
+    for wanted, compiled in ((options.torch, False), (options.compile, True)):
+        if wanted:
+            found += torch_rows(min(options.elements, 1 << 26), compiled)
     copy = found[0][1] / found[0][2]
     print(f"{name}, CuPy {cupy.__version__}, 2^{math.log2(options.elements):.0f} elements; copy {copy / 1e12:.2f} TB/s")
     print(f"{'operation':44} {'ms':>8} {'TB/s':>6} {'of copy':>8}")
