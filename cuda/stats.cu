@@ -245,3 +245,9 @@ extern "C" __global__ void __launch_bounds__(THREADS) error_sums(
     __syncthreads();
     if (bins[threadIdx.x]) atomicAdd(&occupancy[cell * 256 + threadIdx.x], bins[threadIdx.x]);
 }
+
+// float32 as float64, minus another one if there is one: CuPy's own casts may flush subnormals.
+extern "C" __global__ void __launch_bounds__(THREADS) widen_difference(const float* x, const float* minus, double* out, i64 n) {
+    const i64 i = blockIdx.x * (i64)THREADS + threadIdx.x;
+    if (i < n) out[i] = minus ? (double)x[i] - (double)minus[i] : (double)x[i];
+}

@@ -11,14 +11,33 @@ from typing import Any
 import numpy as np
 
 from fp4sim.kernels.cuda import load
-from fp4sim.kernels.cuda.arrays import on_host, zeros
+from fp4sim.kernels.cuda.arrays import empty, on_host, zeros
+from fp4sim.kernels.cuda.errors import SOURCE
 
-__all__ = ["add_draw", "arrays", "close_batch", "gram", "group_energies", "merge_group", "on_host", "unit_zones"]
+__all__ = [
+    "add_draw",
+    "arrays",
+    "close_batch",
+    "gram",
+    "group_energies",
+    "merge_group",
+    "on_host",
+    "unit_zones",
+    "widened",
+]
 
 
 def arrays() -> Any:
     """The library whose arrays these functions take."""
     return load.get_cupy()
+
+
+def widened(x: Any, minus: Any = None) -> Any:
+    """float64 of float32, minus another array if given; by a kernel, because CuPy's casts may flush subnormals."""
+    out = empty(x.shape, np.float64)
+    arguments = (x, np.int64(0) if minus is None else minus, out, x.size)
+    load.launch(load.kernel(SOURCE, "widen_difference"), x.size, arguments)
+    return out
 
 
 def unit_zones(zones: Any) -> Any:
@@ -28,7 +47,7 @@ def unit_zones(zones: Any) -> Any:
 
 def add_draw(x: Any, draw: Any, first: bool, total: Any, units: Any, zones: Any, out: Any) -> None:
     """Add the deviation draw - x to ``total`` and write its squared norm by zone to ``out``."""
-    deviation = draw.astype(np.float64) - x
+    deviation = widened(draw, x)
     total[...] = deviation if first else total + deviation
     _by_zone(deviation * deviation, units, zones, out)
 
@@ -45,20 +64,20 @@ def close_batch(
     """Write the mean of a batch and its products with x by zone; the sum over groups of <x, mean> * inverse."""
     exact = total * scale
     mean[...] = (exact * step).astype(np.float32)
-    products = x.astype(np.float64) * exact
+    products = widened(x) * exact
     _by_zone(products, units, zones, out)
     return _halved(_groups(products, group) * inverse)
 
 
 def group_energies(x: Any, group: int, out: Any) -> None:
     """Write the sum of x^2 of every ``group`` elements; the last group may be short."""
-    wide = x.astype(np.float64)
+    wide = widened(x)
     out[...] = _groups(wide * wide, group)
 
 
 def gram(rows: Any, out: Any) -> None:
     """Write <rows_a, rows_b>: rows float32 (B, n), out float64 (B, B), symmetric; equal rows give equal entries."""
-    wide = rows.astype(np.float64)
+    wide = widened(rows)
     for a in range(rows.shape[0]):
         products = _halved(wide[: a + 1] * wide[a])
         out[a, : a + 1] = products

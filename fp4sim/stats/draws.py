@@ -81,9 +81,10 @@ class DrawSums:
         self._groups = int(energetic.sum())
         self._inverse = np.where(energetic, 1.0 / np.where(energetic, energies, 1.0), 0.0)
         self._energy = empty(self._zone_count)
-        self._run.merge_group(x.astype(np.float64), True, self._sums[1], self._units, self._zones, self._energy)
+        wide = self._run.widened(x)
+        self._run.merge_group(wide, True, self._sums[1], self._units, self._zones, self._energy)
         # Means are stored in units of a power of two near max |x|, so that float32 loses nothing of a tiny tensor.
-        amax = float(np.abs(x).max()) if x.size else 0.0
+        amax = float(abs(wide).max()) if x.size else 0.0
         self._unit = math.ldexp(1.0, math.frexp(amax)[1]) if 0 < amax < math.inf else 1.0
 
     def add(self, xhat: NDArray[np.float32]) -> None:
@@ -94,8 +95,7 @@ class DrawSums:
         first = self._added % 4 == 0
         self._run.add_draw(self._x, draw, first, self._sums[1], self._units, self._zones, self._curve[0][self._added])
         if self._batch_level == 0:
-            with np.errstate(invalid="ignore"):
-                deviation = draw.astype(np.float64) - self._x
+            deviation = self._run.widened(draw, self._x)
             self._close_batch(deviation, self._added)
         self._added += 1
         level, groups = 1, self._added

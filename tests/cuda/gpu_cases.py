@@ -55,12 +55,13 @@ def catalogue() -> list[str]:
     return list(dict.fromkeys(info.example for _, info in CATALOGUE))
 
 
-def compared(x: Any) -> dict[str, Any]:
-    """What compare says of every estimator of the catalogue, x an array or a GPU's."""
+def compared(x: Any, specs: list[str] | None = None) -> dict[str, Any]:
+    """What compare says of specs (every estimator of the catalogue), x an array or a GPU's."""
     import fp4sim
 
-    result = fp4sim.compare({"w": x}, catalogue())
-    return {spec: _figures(one) for spec, one in zip(catalogue(), result.tensors[0].results, strict=True)}
+    taken = specs or catalogue()
+    result = fp4sim.compare({"w": x}, taken)
+    return {spec: _figures(one) for spec, one in zip(taken, result.tensors[0].results, strict=True)}
 
 
 def biased(x: Any) -> dict[str, Any]:
