@@ -218,24 +218,21 @@ def bias(
         SpecError, UsageError for arguments; UnreadableError for files, NaN or Inf; NothingComparedError.
     """
     import os
+    from dataclasses import replace
 
     from fp4sim.commands.bias import BiasSettings, bias_sources
     from fp4sim.io.source import ListSource, open_source
 
     specs, axis = parse_list(estimators), _integer("axis", axis)
-    counts = {
-        "draws": _integer("draws", draws),
-        "seed": _integer("seed", seed),
-        "elements": _integer("elements", elements),
-    }
+    settings = BiasSettings(
+        _integer("draws", draws), axis, _integer("seed", seed), _integer("elements", elements), margin, threads
+    )
     if isinstance(x, (str, os.PathLike)):
         with open_source(x) as source:
-            settings = BiasSettings(axis=axis, margin=margin, threads=threads, **counts)
             return bias_sources([(source, source.tensors())], specs, settings)
     tensors, axis = named_tensors(x, axis)
     listed = ListSource("arrays", tensors)
-    settings = BiasSettings(axis=axis, margin=margin, threads=threads, **counts)
-    return bias_sources([(listed, listed.tensors())], specs, settings)
+    return bias_sources([(listed, listed.tensors())], specs, replace(settings, axis=axis))
 
 
 def layer_bias(

@@ -9,12 +9,14 @@ import typer
 
 from fp4sim.cli.options import (
     Axis,
+    Device,
     Exclude,
     Include,
     InputDtype,
     Json,
     NoHash,
     Nonfinite,
+    OnDevice,
     OnNonfinite,
     Seed,
     Threads,
@@ -57,6 +59,7 @@ def compare(
     seed: Seed = 0,
     nonfinite: Nonfinite = OnNonfinite.error,
     threads: Threads = None,
+    device: Device = OnDevice.cpu,
     sort: Annotated[
         str,
         typer.Option(
@@ -101,7 +104,7 @@ def compare(
     thresholds = [Threshold.parse(text) for text in fail_on or ()]
     view = View(metric_names(metrics), top, verbose, metric_name(sort))
     check_outputs(output or (), sources or ())
-    settings = Settings(axis, seed, nonfinite.value, threads)
+    settings = Settings(axis, seed, nonfinite.value, threads, "cuda" if device is OnDevice.cuda else None)
     result = run_compare(sources or ["synthetic"], specs, settings, include or (), exclude or (), dtype)
     failed = list(failures(result, thresholds))
     if output or json:

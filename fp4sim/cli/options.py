@@ -16,6 +16,13 @@ class OnNonfinite(StrEnum):
     ignore = "ignore"
 
 
+class OnDevice(StrEnum):
+    """Where the work on tensors is done."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 Include = Annotated[
     list[str] | None,
     typer.Option("--include", metavar="GLOB", help="Take only tensors whose name matches; repeatable."),
@@ -44,5 +51,8 @@ Threads = Annotated[
 NoHash = Annotated[
     bool,
     typer.Option("--no-hash", help="Leave the SHA-256 of the input files out of reports: they are not read again."),
+]
+Device = Annotated[
+    OnDevice, typer.Option("--device", help="Work on the CPU, or on a CUDA GPU with CuPy: the same bits.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print strict JSON to stdout and nothing else.")]

@@ -56,7 +56,6 @@ class FitResult(Result):
     source: str
     cases: tuple[FitCase, ...]
     models: tuple[FitModel, ...]
-    notes: tuple[str, ...] = ()
     schema: ClassVar[str] = FIT_SCHEMA
 
     @property

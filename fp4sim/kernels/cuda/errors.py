@@ -35,16 +35,16 @@ def error_sums(
 ) -> list[PanelSums]:
     """See :meth:`fp4sim.kernels.interface.Kernels.error_sums`; sums agree with the CPU's to 1e-12, all else exactly."""
     shape = -(-x.shape[0] // tile[0]), -(-x.shape[1] // tile[1])
-    per_block = [np.ascontiguousarray(np.broadcast_to(part, shape)) for part in (factor, decode, amax)]
-    if cast.fmt.bits > 8 or isinstance(x, np.ndarray) or not np.isfinite(per_block[2]).all():
+    factors, decodes, maxima = (np.ascontiguousarray(np.broadcast_to(part, shape)) for part in (factor, decode, amax))
+    if cast.fmt.bits > 8 or isinstance(x, np.ndarray) or not np.isfinite(maxima).all():
         host = on_host(x), on_host(codes)
-        return blocks.error_sums(*host, *per_block, tile, cast, valid, cell_rows)
+        return blocks.error_sums(*host, factors, decodes, maxima, tile, cast, valid, cell_rows)
     rows, cols = valid
     cells, parts = -(-rows // cell_rows), -(-min(cell_rows, rows) * cols // PART)
     sums, worst = empty((cells * parts, 8), np.float64), empty((cells * parts,), np.float64)
     where = empty((cells * parts,), np.int64)
     counts, occupancy = zeros((cells, 3), np.uint32), zeros((cells, BINS), np.uint32)
-    head = (x, codes, *map(on_device, per_block), on_device(float_values(cast.fmt)))
+    head = (x, codes, *map(on_device, (factors, decodes, maxima)), on_device(float_values(cast.fmt)))
     limits = (int(cast.divides), int(np.float32(cast.fmt.max).view(np.uint32)), parts)
     args = (*head, x.shape[1], *tile, rows, cols, cell_rows, *limits, sums, counts, worst, where, occupancy)
     load.launch(load.kernel(SOURCE, "error_sums"), cells * parts * load.THREADS, args)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SOURCE = "hadamard.cu"
 RUN = 16  # elements of a thread
 LARGEST = 256
-_WARPS_FULL = 2048  # threads that a multiprocessor holds at most
+_MOST_AT_ONCE = 2048  # threads that a multiprocessor holds at most
 
 
 def rotate(x: Any, signs: NDArray[np.float32], *, inverse: bool = False) -> Any:
@@ -58,4 +58,4 @@ def suffix(x: Any) -> str:
 
 def run_threads(x: Any) -> int:
     """Threads of a launch: one a run, as many as the GPU holds at once."""
-    return min(x.size // RUN, load.processors() * _WARPS_FULL)
+    return min(int(x.size) // RUN, load.processors() * _MOST_AT_ONCE)

@@ -25,7 +25,7 @@ def gemm_document(result: GemmErrors) -> Document:
         reason = row.reason or next(iter(row.undefined.values()), "")
         numbers = (Cell(text, title=reason if text == "–" else "") for text in numbers_of(row))
         rows.append(Row(row_name(i), (Cell(row.short), *numbers), f"d{i}"))
-        lines = tuple(text for text in (statement(row), split_text(row), worst_text(row), *row.notes) if text)
+        lines = tuple(text for text in (statement(row), split_text(row), worst_text(row)) if text)
         details.append(Detail(f"d{i}", row.short, (("domain", row.domain),), lines=lines))
     columns = (Column("Formats", False), *(Column(head.replace("\n", " ")) for head in HEADS))
     infos = {info.spec: info for row in result.formats for info in (row.a, row.b)}
