@@ -196,12 +196,13 @@ class PackedTensor:
         return packed_to_torch(self)
 
     def swizzled_scale(self, layout: Literal["linear", "128x4", "8x4"]) -> NDArray[np.uint8]:
-        """``block_scale`` as a 2-D matrix in a kernel's layout (see :mod:`fp4sim.layouts`)."""
+        """``block_scale`` as a 2-D NumPy matrix in a kernel's layout (see :mod:`fp4sim.layouts`)."""
         from fp4sim.layouts import swizzle
 
         if self.spec.scale is None or self.geometry.block.kind != "tile" or self.block_scale.itemsize != 1:
             raise UsageError(f"{self.spec.short} has no 8-bit scale a block to lay out")
-        return swizzle(self.block_scale.reshape(-1, self.block_scale.shape[-1]), layout)
+        linear = self.to_host().block_scale
+        return swizzle(linear.reshape(-1, linear.shape[-1]), layout)
 
     def __repr__(self) -> str:
         return f"PackedTensor({self.spec.short!r}, shape={self.shape}, axis={self.axis}, from {self.dtype})"

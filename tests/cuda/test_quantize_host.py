@@ -194,6 +194,16 @@ def test_fake_quant_of_what_has_no_kernel(host_device):
         assert values.tobytes() == fp4sim.fake_quant(x, spec, axis=axis).tobytes()
 
 
+def test_saved_and_laid_out_from_the_device(tmp_path, host_device):
+    x = tensor()
+    device, host = fp4sim.quantize(host_device.asarray(x), "nvfp4"), fp4sim.quantize(x, "nvfp4")
+    for name, packed in (("gpu", device), ("cpu", host)):
+        fp4sim.save(tmp_path / f"{name}.safetensors", {"w": packed})
+    assert (tmp_path / "gpu.safetensors").read_bytes() == (tmp_path / "cpu.safetensors").read_bytes()
+    assert np.array_equal(device.swizzled_scale("128x4"), host.swizzled_scale("128x4"))
+    assert device.to_numpy()["codes"].tobytes() == host.to_numpy()["codes"].tobytes()
+
+
 def test_refusals(host_device):
     with pytest.raises(UsageError, match="int32 cannot be quantized on the GPU"):
         fp4sim.quantize(host_device.asarray(np.zeros((2, 2), np.int32)), "nvfp4")

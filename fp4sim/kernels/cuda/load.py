@@ -1,6 +1,6 @@
 """CuPy and the kernels: found on first need, errors in one line. Nothing here runs at import time.
 
-``kernel("panel.cu", "encode_rows")`` compiles if need be and gives what :func:`launch` takes. Kernels are ``extern "C"``.
+``kernel("panel.cu", "encode_panel")`` compiles if need be and gives what :func:`launch` takes. Kernels are ``extern "C"``.
 """
 
 from __future__ import annotations
