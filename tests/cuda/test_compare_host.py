@@ -80,7 +80,16 @@ for one in fp4sim.compare(x, sys.argv[1:]).tensors[0].results:
 
 def test_without_the_compiled_backend():
     """GPU hosts often carry CuPy and little else."""
-    specs = ["nvfp4", "mxfp4", "nvfp4+mseden", "nvfp4+mseden:posthoc", "nvfp4+rht:16:te", "nvfp4+sr", "if4", "mxfp4+quest"]
+    specs = [
+        "nvfp4",
+        "mxfp4",
+        "nvfp4+mseden",
+        "nvfp4+mseden:posthoc",
+        "nvfp4+rht:16:te",
+        "nvfp4+sr",
+        "if4",
+        "mxfp4+quest",
+    ]
     root = Path(__file__).parents[2]
     ran = subprocess.run([sys.executable, "-c", LEAN, *specs], cwd=root, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
