@@ -151,12 +151,6 @@ FP4_HD float nearest_e2m1(float a) {
     return fma_near(anchor, -4194304.0f, moved);
 }
 
-// The code of a value of that grid.
-FP4_HD u32 e2m1_code(float value) {
-    const u32 half = bits_of(value) >> 22;  // 252 is 0.5, 254 is 1, 255 is 1.5, 256 is 2 ...
-    return half >= 254u ? half - 252u : half == 252u;
-}
-
 // The E4M3 code nearest to x >= 0, at most 448, ties to even; NaN is 448 (the caller's fmin has taken it away).
 FP4_HD u32 nearest_e4m3(float x) {
     const u32 bits = bits_of(x);

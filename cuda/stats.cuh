@@ -1,9 +1,9 @@
 // The error of E2M1 blocks: the sums of fp4sim/stats/sums.py over sixteen elements in registers, nothing stored.
 //
-// A value is r d, r on E2M1's grid and d the block's decode multiplier. r d has at most 32 bits, so e = fma(r, d, -|x|) is the
+// A value is r d, r on E2M1's grid and d the block's decode multiplier. r d has at most 32 bits, so e = fma(r, d, -x) is the
 // difference rounded once, as the CPU rounds it. The sums of x x_hat, x_hat^2 and x^2 follow from those of e^2, r e and r^2
-// (the last is exact): x x_hat = d^2 r^2 - d r e, x^2 = d^2 r^2 - 2 d r e + e^2; x and x_hat have one sign, so this loses nothing. Elements
-// that are flushed are those of code 0, which are counted anyway, but for exact zeros.
+// (the last is exact): x x_hat = d^2 r^2 - d r e, x^2 = d^2 r^2 - 2 d r e + e^2; x and x_hat have one sign, so this loses nothing.
+// Elements that are flushed are those of code 0, which are counted anyway, but for exact zeros.
 #pragma once
 
 #include "block16.cuh"
@@ -67,7 +67,7 @@ FP4_HD float grid_value(float x, float factor, float& scaled) {
     return nearest_e2m1(fmin_num(scaled, 6.0f));
 }
 
-// 0 for what r 2 = 0 .. 12 selects in prmt: r = 0 0.5 1 1.5 2 3 have a bit each; 4 (selector 8) is the sign of byte 0, all
+// What prmt makes of the selector 2 r: a bit each for r = 0, 0.5, 1, 1.5, 2 and 3; 4 (selector 8) is the sign of byte 0, all
 // ones; 6 (selector 12) the sign of byte 4, none.
 constexpr u32 GRID_LOW = 0x04020180u, GRID_HIGH = 0x00100008u;
 

@@ -152,7 +152,6 @@ def compare(
     """
     import os
 
-    from fp4sim.checkpoints.checkpoint import open_tensors
     from fp4sim.commands.compare import Settings, compare_sources
     from fp4sim.io.source import ListSource
 
@@ -160,6 +159,8 @@ def compare(
     axis = _integer("axis", axis)
     specs = parse_list(formats)
     if isinstance(x, (str, os.PathLike)):
+        from fp4sim.checkpoints.checkpoint import open_tensors
+
         with open_tensors(x) as source:
             settings = Settings(axis, _integer("seed", seed), nonfinite, threads)
             return compare_sources([(source, source.tensors())], specs, settings)

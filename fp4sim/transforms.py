@@ -51,7 +51,7 @@ class Rotation:
             rotated[:, :whole] = kernels.rotate(panel[:, :whole].copy(), self.vector)
         else:
             rotated = kernels.rotate(panel, self.vector)
-        return _as_bf16(rotated) if self.bf16 else rotated
+        return as_bf16(rotated) if self.bf16 else rotated
 
     def undo(self, values: NDArray[np.float32], kernels: Kernels) -> NDArray[np.float32]:
         """The inverse (the transpose) of float32 values (rows, whole groups)."""
@@ -109,7 +109,7 @@ def hadamard(size: int) -> NDArray[np.float64]:
     return matrix
 
 
-def _as_bf16(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def as_bf16(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rounded to bfloat16, nearest-even, kept as float32; in integers, so that it serves CuPy arrays too."""
     bits = values.view(np.uint32)
     rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) & np.uint32(0xFFFF0000)

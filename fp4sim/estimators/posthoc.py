@@ -21,6 +21,7 @@ from fp4sim.floats import scale_format
 from fp4sim.quantizer import CellScales
 from fp4sim.randbits import random_bits
 from fp4sim.rounding import Rounding
+from fp4sim.transforms import as_bf16
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,7 +73,7 @@ class Posthoc:
         tile, cast = quantizer.geometry.tile(cell), quantizer.cast_of()
         square, product = quantizer.kernels_for(scales).products(panel, codes, factor, tile, cast, tile[1])
         with np.errstate(all="ignore"):
-            return codes, factor, _to_bf16(np.asarray(p * correction(square, product), np.float32))
+            return codes, factor, as_bf16(np.asarray(p * correction(square, product), np.float32))
 
 
 def _block_index(quantizer: Quantizer, cell: Cell, shape: tuple[int, ...]) -> NDArray[np.int64]:
@@ -91,12 +92,6 @@ def _noised(wanted: NDArray[np.float32], random: NDArray[np.uint32]) -> NDArray[
     moved = np.where(up, bits | low, bits & ~low).astype(np.uint32).view(np.float32)
     smallest, largest = np.float32(scale_format("e4m3").min_normal), np.float32(scale_format("e4m3").max)
     return np.where((wanted < smallest) | (wanted > largest), wanted, moved)
-
-
-def _to_bf16(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    import ml_dtypes
-
-    return values.astype(ml_dtypes.bfloat16).astype(np.float32)
 
 
 def check(spec: Spec) -> None:
