@@ -91,7 +91,7 @@ def fit_document(result: FitResult) -> Document:
         verdict="",
         tiles=((f"{len(result.obeyed):,} of {len(result.models):,}", "models obeyed"),),
         tables=(Table("models", "Models", (*heads, *more), rows), Table("cases", "What was recorded", columns, cases)),
-        notes=verdict_lines(result),
+        notes=tuple(verdict_lines(result)),
         sources=(safe_name(result.source, NAME_LIMIT),),
     )
 
