@@ -8,13 +8,13 @@ import numpy as np
 
 from fp4sim.errors import UsageError
 from fp4sim.mma.instances import model_named
-from fp4sim.mma.multiply import Path, multiply
 from fp4sim.mma.operands import block_scaled, check_kind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fp4sim.mma.model import MmaModel
+    from fp4sim.mma.multiply import Path
 
 
 def block_scaled_mma(
@@ -52,6 +52,8 @@ def block_scaled_mma(
     Raises:
         UsageError for dtypes, shapes that do not fit, formats that no instruction takes and unknown models.
     """
+    from fp4sim.mma.multiply import multiply  # what it imports is not needed on a GPU
+
     rule, fmt = model_named(model), check_kind(scale_format, block)
     arrays = {"a_packed": a_packed, "b_packed": b_packed, "a_scale": a_scale, "b_scale": b_scale}
     batched = {name: _bytes(name, array) for name, array in arrays.items()}

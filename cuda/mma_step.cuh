@@ -1,0 +1,134 @@
+// One K = 64 step of Blackwell's block-scaled MMA on one output, twice. The rule is fp4sim/kernels/reference/mma.py; models
+// like Blackwell's differ in the bits kept below the anchor, in the floor, and in which groups anchor (the operand's data).
+#pragma once
+
+#include "portable.cuh"
+
+namespace fp4 {
+
+FP4_HD float magnitude_of(float x) { return float_of(bits_of(x) & MAGNITUDE); }
+
+FP4_HD float larger(float a, float b) {
+#if defined(__CUDA_ARCH__)
+    return fmaxf(a, b);
+#else
+    return a > b ? a : b;
+#endif
+}
+
+// a + b rounded toward zero; the host's version needs an exact sum in double.
+FP4_HD float add_toward_zero(float a, float b) {
+#if defined(__CUDA_ARCH__)
+    return __fadd_rz(a, b);
+#else
+    const double sum = (double)a + (double)b;
+    const float near = (float)sum;
+    return std::fabs((double)near) > std::fabs(sum) ? std::nextafter(near, 0.0f) : near;
+#endif
+}
+
+FP4_HD int whole_part(float x) {  // toward zero
+#if defined(__CUDA_ARCH__)
+    return __float2int_rz(x);
+#else
+    return (int)x;
+#endif
+}
+
+FP4_HD float float_from(int x) {  // |x| <= 2^24 or a multiple of 2^24: exact
+#if defined(__CUDA_ARCH__)
+    return __int2float_rn(x);
+#else
+    return (float)x;
+#endif
+}
+
+// What a group of 16 is to an output: the power of two that it anchors at, a float without its low 16 bits, and in these a
+// bit for each nonzero element. A group that never anchors has no bit set.
+using Anchor = u32;
+
+// The step in float32, for rows shifted so that nothing leaves float32's range (gemm_operands.cuh):
+//   t: the four groups' sums under their scales, at most 20 significant bits, below 2^11 of the power that they anchor at;
+//   c: the accumulator, a multiple of 2^-61 or so; fraction: bits kept below the anchor, at most 35.
+// Counted in quanta, every addend is below 2^46 and their sum below 2^48. Adding 1.5 * 2^47 splits off the multiple of 2^24
+// (an addend that has bits below the quantum is below 2^23: its high part is 0); what is left is below 2^23 and is cut by the
+// conversion to an integer. High parts sum exactly in float32, low parts in int32. At last the low sum's own multiple of 2^24
+// goes to the high one, and one addition toward zero is the step's rounding.
+FP4_HD float narrow_step(const float (&t)[4], const Anchor (&a)[4], const Anchor (&b)[4], float c, int fraction) {
+    constexpr float SPLIT = 0x1.8p47f;
+    float top = larger(magnitude_of(c), 0x1p-64f);
+#if defined(__CUDACC__)
+#pragma unroll
+#endif
+    for (int g = 0; g < 4; ++g)
+        if (a[g] & b[g] & 0xFFFFu) top = larger(top, mul(float_of(a[g]), float_of(b[g])));
+    const u32 anchor = bits_of(top) & INF_BITS;
+    const float per_quantum = float_of(((254u + (u32)fraction) << 23) - anchor);
+    float scaled = mul(c, per_quantum), split = add(scaled, SPLIT);
+    float high = add(split, -SPLIT);
+    int low = whole_part(add(scaled, -high));
+#if defined(__CUDACC__)
+#pragma unroll
+#endif
+    for (int g = 0; g < 4; ++g) {
+        split = add(fma_near(t[g], per_quantum, SPLIT), -SPLIT);
+        low += whole_part(fma_near(t[g], per_quantum, -split));
+        high = add(high, split);
+    }
+    high = add(high, float_from(low & (int)0xFF000000u));
+    const float sum = add_toward_zero(high, float_from(low & 0x00FFFFFF));
+    return mul(sum, float_of(anchor - ((u32)fraction << 23)));
+}
+
+// A group's sum and scale in integers: the value is sum * 2^(exponent - unit).
+struct Term {
+    i32 sum;
+    int exponent;
+    bool anchors;
+};
+
+// The step in 64-bit integers, for any scales and any accumulator. no_floor: a floor below every exponent.
+constexpr int NO_FLOOR = -4096;
+
+FP4_HD i64 cut(i64 value, int shift) {  // value * 2^shift toward zero; shift <= 38
+    if (shift >= 0) return value * ((i64)1 << shift);
+    const i64 rest = shift < -62 ? 0 : (value < 0 ? -value : value) >> -shift;
+    return value < 0 ? -rest : rest;
+}
+
+FP4_HD int leading_zeros_long(u64 x) {
+    const u32 high = (u32)(x >> 32);
+    return high ? leading_zeros(high) : 32 + leading_zeros((u32)x);
+}
+
+// Bits of sum * 2^unit toward zero; zeros and what underflows are +0.
+FP4_HD u32 float_bits_toward_zero(i64 sum, int unit) {
+    const u64 magnitude = sum < 0 ? (u64)-sum : (u64)sum;
+    if (!magnitude) return 0;
+    const int leading = 63 - leading_zeros_long(magnitude) + unit;
+    const int quantum = (leading > -126 ? leading : -126) - 23, drop = quantum - unit;
+    const u64 kept = drop > 63 ? 0 : drop >= 0 ? magnitude >> drop : magnitude << -drop;
+    if (!kept) return 0;
+    const u32 sign = sum < 0 ? SIGN : 0u;
+    if (leading > 127) return sign | INF_BITS;
+    return sign | (kept >> 23 ? (u32)(quantum + 150) << 23 | ((u32)kept & 0x7FFFFFu) : (u32)kept);
+}
+
+// c and result are float32 bits. unit: fraction bits of sums, 2 under power-of-two scales, 8 under UE4M3.
+FP4_HD u32 wide_step(const Term (&terms)[4], int unit, u32 c, int fraction, int floor) {
+    const u32 magnitude = c & MAGNITUDE, field = magnitude >> 23;
+    if (magnitude >= INF_BITS) return magnitude == INF_BITS ? c : MAGNITUDE;
+    const int exponent = (int)(field ? field : 1u) - 127;
+    int anchor = magnitude ? exponent : floor;
+    for (int g = 0; g < 4; ++g)
+        if (terms[g].anchors && terms[g].exponent > anchor) anchor = terms[g].exponent;
+    if (anchor == NO_FLOOR) return 0;
+    const int quantum = anchor - fraction;
+    const i64 significand = (magnitude & 0x7FFFFFu) | (field ? 0x800000u : 0u);
+    i64 sum = cut(c & SIGN ? -significand : significand, exponent - 23 - quantum);
+    for (int g = 0; g < 4; ++g)
+        if (terms[g].sum) sum += cut(terms[g].sum, terms[g].exponent - unit - quantum);
+    return float_bits_toward_zero(sum, quantum);
+}
+
+}  // namespace fp4
