@@ -72,12 +72,13 @@ __device__ __forceinline__ u16 half_bits(float x) {
     return bits;
 }
 
-// Extremes over all rows, for the host: largest spread of values, of anchors, least and largest exponent.
+// Extremes over all rows, for the host, from zeros: the largest spread of values and of anchors, and of the exponents that
+// anchor the largest of ZERO_EXPONENT - exponent and ZERO_EXPONENT + exponent.
 struct Extremes {
     int value_spread, anchor_spread, lowest, highest;
 };
 
-constexpr int NONE = 1 << 20;
+constexpr int NONE = 1 << 20, ZERO_EXPONENT = 1024;
 
 // One block a row. Rows beyond `rows` and groups beyond `groups` are zeros. norms: [group / 4][padded_rows], the Euclidean
 // norm of 64 elements, rounded up; pool: the largest of POOL rows; spread: exponents from the unit to the largest anchor.
@@ -113,8 +114,8 @@ extern "C" __global__ void gemm_operand(const u8* codes, const u8* scales, const
         atomicMax(&extremes->anchor_spread, reach);
         if (unit < NONE) atomicMax(&extremes->value_spread, value_top - unit);
         if (anchored) {
-            atomicMin(&extremes->lowest, anchor_least);
-            atomicMax(&extremes->highest, anchor_top);
+            atomicMax(&extremes->lowest, ZERO_EXPONENT - anchor_least);
+            atomicMax(&extremes->highest, ZERO_EXPONENT + anchor_top);
         }
     }
     for (i64 first = 0; first < padded_groups; first += blockDim.x) {  // whole warps, because of the shuffles

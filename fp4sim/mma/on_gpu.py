@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +27,7 @@ def covers(model: MmaModel, block: int) -> bool:
     return like_blackwell and not corners and kept and (model.order == "contiguous" or block == 16)
 
 
+@lru_cache(maxsize=64)
 def gpu_rule(model: MmaModel, fmt: ScaleFormat, block: int) -> Rule:
     """A model in numbers. Raises UsageError for one that only the CPU computes."""
     if not covers(model, block):

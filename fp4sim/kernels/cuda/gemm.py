@@ -35,6 +35,7 @@ _STAGE, _DENSE_SHARED = (_TILE_M + _TILE_N) * 128, 3 * (128 + 64) * (128 + 16)
 _LEAST_PROVEN_FRACTION, _MOST_FRACTION = 24, 35
 # What the float32 steps hold: exponents from a row's unit to its values and to its anchors, sums of two rows' exponents.
 _VALUE_SPREAD, _ANCHOR_SPREAD, _LOWEST, _HIGHEST, _FURTHEST = 26, 40, -88, 80, 100
+_ZERO_EXPONENT = 1024  # as in the sources
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,10 +131,10 @@ def prepare(codes: Any, scales: Any, rule: Rule) -> Operand:
         spread=cupy.empty(high, np.int32),
         pool_spread=cupy.zeros(high // _POOL, np.int32),
         unshift=cupy.empty(high, np.float32),
-        extremes=cupy.asarray(np.array([0, 0, _FURTHEST, -_FURTHEST], np.int32)),
+        extremes=cupy.zeros(4, np.int32),
         padded=(high, wide),
     )
-    table = cupy.asarray(rule.table)
+    table = _table(rule, cupy.cuda.Device().id)
     numbers = (rows, groups, high, wide, rule.block, rule.unit, ANCHORINGS.index(rule.anchoring))
     arrays = (operand.values, operand.anchors, operand.norms, operand.pool, operand.spread, operand.pool_spread)
     _launch("gemm_operand", high, 128, (codes, scales, table, *numbers, *arrays, operand.unshift, operand.extremes))
@@ -147,10 +148,12 @@ def _narrow(a: Operand, b: Operand, rule: Rule) -> bool:
     if rule.unit:
         return True
     value, anchor, lowest, highest = np.stack([a.extremes.get(), b.extremes.get()]).T
-    fits = max(value) <= _VALUE_SPREAD and max(anchor) <= _ANCHOR_SPREAD
-    near = min(lowest) > -_FURTHEST and max(highest) < _FURTHEST
-    empty = bool((lowest > highest).any())  # nothing anchors: all zeros
-    return bool(fits and (empty or (near and lowest.sum() >= _LOWEST and highest.sum() <= _HIGHEST)))
+    if (highest == 0).any():  # nothing anchors: all zeros
+        return True
+    lowest, highest = _ZERO_EXPONENT - lowest, highest - _ZERO_EXPONENT
+    fits = value.max() <= _VALUE_SPREAD and anchor.max() <= _ANCHOR_SPREAD
+    near = lowest.min() > -_FURTHEST and highest.max() < _FURTHEST
+    return bool(fits and near and lowest.sum() >= _LOWEST and highest.sum() <= _HIGHEST)
 
 
 def _proven(a: Operand, b: Operand, rule: Rule, finish: Epilogue, out: Any) -> None:
@@ -161,7 +164,7 @@ def _proven(a: Operand, b: Operand, rule: Rule, finish: Epilogue, out: Any) -> N
     bounds = (a.norms, b.pool, a.spread, b.pool_spread)
     numbers = (a.padded[0], b.padded[0], a.padded[1] // 4, rule.fraction)
     tail = _tail(a.unshift, b.unshift, finish, out)
-    shared = _stages() * _STAGE + 1024
+    shared = _stages(cupy.cuda.Device().id) * _STAGE + 1024
     _launch("gemm_proven", tiles, 256, (a.values, b.values, *bounds, *numbers, *tail, lists), shared)
     _dense(a, b, rule, finish, out, lists)
     numbers = (b.padded[0], a.padded[1] // 4, rule.fraction)
@@ -185,7 +188,7 @@ def _wide(a: tuple[Any, Any], b: tuple[Any, Any], rule: Rule, start: Any, finish
         rows = codes.shape[0]
         decoded, nan = cupy.empty((rows, padded, 8), np.uint32), cupy.zeros(rows, np.uint32)
         numbers = (rows, groups, padded, rule.block, ANCHORINGS.index(rule.anchoring))
-        arguments = (codes, scales, cupy.asarray(rule.table), *numbers, decoded, nan)
+        arguments = (codes, scales, _table(rule, cupy.cuda.Device().id), *numbers, decoded, nan)
         _launch("gemm_wide_operand", -(-rows * padded // 256), 256, arguments)
         sides.append((decoded, nan))
     (left, nan_left), (right, nan_right) = sides
@@ -203,31 +206,35 @@ def _tail(unshift_a: Any, unshift_b: Any, finish: Epilogue, out: Any) -> tuple[A
     return (unshift_a, unshift_b, c, bias, *numbers, out, list(OUTS).index(finish.out), *out.shape)
 
 
+@lru_cache(maxsize=64)
+def _table(rule: Rule, device: int) -> Any:
+    """The rule's table on the current device, which is ``device``."""
+    return get_cupy().asarray(rule.table)
+
+
 @lru_cache(maxsize=32)
-def _stages_of(device: int) -> int:
-    most = get_cupy().cuda.Device(device).attributes["MaxSharedMemoryPerBlockOptin"]
-    stages = min(4, (most - 2048) // _STAGE)
-    if stages < 2:
-        raise DeviceError(f"this GPU offers {most} bytes of shared memory a block; the GEMM needs {2 * _STAGE + 2048}")
-    return int(stages)
-
-
-def _stages() -> int:
-    return _stages_of(get_cupy().cuda.Device().id)
-
-
-def _arch() -> str:
-    """The device's target, Hopper with its own instructions. Raises DeviceError where the GPU is too old."""
+def _stages(device: int) -> int:
+    """Stages of shared memory that the current device, which is ``device``, has room for. Raises DeviceError."""
     own = target()
     if int(own.removeprefix("sm_")) < 80:
         raise DeviceError(f"this GPU is {own}: the GEMM needs sm_80 or later")
-    return "sm_90a" if own == "sm_90" else own
+    most = int(get_cupy().cuda.Device(device).attributes["MaxSharedMemoryPerBlockOptin"])
+    if most < 2 * _STAGE + 2048:
+        raise DeviceError(f"this GPU offers {most} bytes of shared memory a block, the GEMM needs {2 * _STAGE + 2048}")
+    return min(4, (most - 2048) // _STAGE)
+
+
+@lru_cache(maxsize=256)
+def _function(name: str, shared: int, device: int) -> Any:
+    """A kernel for the current device, which is ``device``. All come out of one build; Hopper has instructions of its own."""
+    own = target()
+    function = kernel(_SOURCE, name, (f"STAGES={_stages(device)}",), arch="sm_90a" if own == "sm_90" else own)
+    if shared > 48 * 1024:
+        function.max_dynamic_shared_size_bytes = shared
+    return function
 
 
 def _launch(name: str, blocks: int, threads: int, arguments: tuple[Any, ...], shared: int = 0) -> None:
-    """Every kernel comes out of one build, whose stages fit this device's shared memory."""
-    function = kernel(_SOURCE, name, (f"STAGES={_stages()}",), arch=_arch())
-    if shared > 48 * 1024:
-        function.max_dynamic_shared_size_bytes = shared
+    function = _function(name, shared, get_cupy().cuda.Device().id)
     packed = tuple(np.int64(x) if isinstance(x, int) else x for x in arguments)
     function((blocks,), (threads,), packed, shared_mem=shared)
