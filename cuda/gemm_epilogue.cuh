@@ -36,6 +36,9 @@ struct Epilogue {
         else
             ((u16*)out)[place] = narrow(d);
     }
+    __device__ __forceinline__ void store_one(float x, int i, int j) const {  // a shifted sum
+        if (i < m && j < n) store(mul(x, mul(unshift_a[i], unshift_b[j])), i, j);
+    }
     // Columns j and j + 1, j even, of shifted sums.
     __device__ __forceinline__ void store_pair(float x, float y, int i, int j) const {
         if (i >= m || j >= n) return;

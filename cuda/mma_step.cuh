@@ -50,12 +50,12 @@ using Anchor = u32;
 // The step in float32, for rows shifted so that nothing leaves float32's range (gemm_operands.cuh):
 //   t: the four groups' sums under their scales, at most 20 significant bits, below 2^11 of the power that they anchor at;
 //   c: the accumulator, a multiple of 2^-61 or so; fraction: bits kept below the anchor, at most 35.
-// Counted in quanta, every addend is below 2^46 and their sum below 2^48. Adding 1.5 * 2^47 splits off the multiple of 2^24
-// (an addend that has bits below the quantum is below 2^23: its high part is 0); what is left is below 2^23 and is cut by the
-// conversion to an integer. High parts sum exactly in float32, low parts in int32. At last the low sum's own multiple of 2^24
-// goes to the high one, and one addition toward zero is the step's rounding.
+// Counted in quanta, every addend is below 2^46 and their sum below 2^48. Added to a running sum that starts at 1.5 * 2^49,
+// an addend gives its multiple of 2^26 there (0 where it has bits below the quantum, being below 2^23 then); what is left of
+// it is exact, at most 2^25, and is cut by the conversion to an integer. At last the low sum's own multiple of 2^24 goes to
+// the high one, and one addition toward zero is the step's rounding.
 FP4_HD float narrow_step(const float (&t)[4], const Anchor (&a)[4], const Anchor (&b)[4], float c, int fraction) {
-    constexpr float SPLIT = 0x1.8p47f;
+    constexpr float SPLIT = 0x1.8p49f;
     float top = larger(magnitude_of(c), 0x1p-64f);
 #if defined(__CUDACC__)
 #pragma unroll
@@ -64,18 +64,17 @@ FP4_HD float narrow_step(const float (&t)[4], const Anchor (&a)[4], const Anchor
         if (a[g] & b[g] & 0xFFFFu) top = larger(top, mul(float_of(a[g]), float_of(b[g])));
     const u32 anchor = bits_of(top) & INF_BITS;
     const float per_quantum = float_of(((254u + (u32)fraction) << 23) - anchor);
-    float scaled = mul(c, per_quantum), split = add(scaled, SPLIT);
-    float high = add(split, -SPLIT);
-    int low = whole_part(add(scaled, -high));
+    float high = fma_near(c, per_quantum, SPLIT);
+    int low = whole_part(fma_near(c, per_quantum, add(SPLIT, -high)));
 #if defined(__CUDACC__)
 #pragma unroll
 #endif
     for (int g = 0; g < 4; ++g) {
-        split = add(fma_near(t[g], per_quantum, SPLIT), -SPLIT);
-        low += whole_part(fma_near(t[g], per_quantum, -split));
-        high = add(high, split);
+        const float before = high;
+        high = fma_near(t[g], per_quantum, before);
+        low += whole_part(fma_near(t[g], per_quantum, add(before, -high)));
     }
-    high = add(high, float_from(low & (int)0xFF000000u));
+    high = add(add(high, -SPLIT), float_from(low & (int)0xFF000000u));
     const float sum = add_toward_zero(high, float_from(low & 0x00FFFFFF));
     return mul(sum, float_of(anchor - ((u32)fraction << 23)));
 }

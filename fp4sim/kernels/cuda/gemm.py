@@ -31,7 +31,7 @@ OUTS = {"float32": np.float32, "bfloat16": np.uint16, "float16": np.float16}
 
 _SOURCE = "gemm.cu"
 _TILE_M, _TILE_N, _POOL, _CHUNK = 128, 256, 256, 8  # as in the sources; _CHUNK: groups between two looks of the proof
-_STAGE, _DENSE_SHARED = (_TILE_M + _TILE_N) * 128, 3 * (128 + 64) * (128 + 16)
+_STAGE, _DENSE_SHARED = (_TILE_M + _TILE_N) * 128, 3 * (64 + 64) * (128 + 16)
 _LEAST_PROVEN_FRACTION, _MOST_FRACTION = 24, 35
 # What the float32 steps hold: exponents from a row's unit to its values and to its anchors, sums of two rows' exponents.
 _VALUE_SPREAD, _ANCHOR_SPREAD, _LOWEST, _HIGHEST, _FURTHEST = 26, 40, -88, 80, 100
@@ -158,26 +158,28 @@ def _narrow(a: Operand, b: Operand, rule: Rule) -> bool:
 
 def _proven(a: Operand, b: Operand, rule: Rule, finish: Epilogue, out: Any) -> None:
     cupy = get_cupy()
-    tiles = -(-a.rows // _TILE_M) * -(-b.rows // _TILE_N)
+    tiles, device = _tiles(a, b), cupy.cuda.Device()
     lists = cupy.empty(2 + 257 * tiles, np.uint32)
     lists[:2] = 0
     bounds = (a.norms, b.pool, a.spread, b.pool_spread)
     numbers = (a.padded[0], b.padded[0], a.padded[1] // 4, rule.fraction)
-    tail = _tail(a.unshift, b.unshift, finish, out)
-    shared = _stages(cupy.cuda.Device().id) * _STAGE + 1024
-    _launch("gemm_proven", tiles, 256, (a.values, b.values, *bounds, *numbers, *tail, lists), shared)
+    tail = (*_tail(a.unshift, b.unshift, finish, out), lists)
+    shared = _stages(device.id) * _STAGE + 1024
+    _launch("gemm_proven", tiles, 256, (a.values, b.values, *bounds, *numbers, *tail), shared)
     _dense(a, b, rule, finish, out, lists)
-    numbers = (b.padded[0], a.padded[1] // 4, rule.fraction)
-    blocks = min(8 * cupy.cuda.Device().attributes["MultiProcessorCount"], 64 * tiles)
-    _launch("gemm_sparse", blocks, 128, (a.values, b.values, a.anchors, b.anchors, *numbers, *tail, lists))
+    blocks = min(8 * device.attributes["MultiProcessorCount"], 64 * tiles)
+    _launch("gemm_sparse", blocks, 128, (a.values, b.values, a.anchors, b.anchors, *numbers, *tail))
 
 
 def _dense(a: Operand, b: Operand, rule: Rule, finish: Epilogue, out: Any, lists: Any) -> None:
     """The steps over tiles: those listed, or all."""
-    tiles = -(-a.rows // _TILE_M) * -(-b.rows // _TILE_N)
-    arguments = (a.values, b.values, a.anchors, b.anchors, a.padded[1] // 4, rule.fraction)
+    arguments = (a.values, b.values, a.anchors, b.anchors, a.padded[0], b.padded[0], a.padded[1] // 4, rule.fraction)
     tail = (*_tail(a.unshift, b.unshift, finish, out), 0 if lists is None else lists)
-    _launch("gemm_dense", 4 * tiles, 256, (*arguments, *tail), _DENSE_SHARED)
+    _launch("gemm_dense", 8 * _tiles(a, b), 256, (*arguments, *tail), _DENSE_SHARED)
+
+
+def _tiles(a: Operand, b: Operand) -> int:
+    return a.padded[0] // _TILE_M * (b.padded[0] // _TILE_N)
 
 
 def _wide(a: tuple[Any, Any], b: tuple[Any, Any], rule: Rule, start: Any, finish: Epilogue, out: Any) -> Any:
