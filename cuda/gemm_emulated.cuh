@@ -19,21 +19,32 @@ struct Lines {  // two rows (or columns) of a thread: four groups' anchors each
     __device__ __forceinline__ void set(int i, uint4 x) {
         anchor[i][0] = x.x, anchor[i][1] = x.y, anchor[i][2] = x.z, anchor[i][3] = x.w;
     }
+    __device__ __forceinline__ u32 signs() const {  // in bit 31
+        return (anchor[0][0] | anchor[0][1] | anchor[0][2]) | (anchor[0][3] | anchor[1][0] | anchor[1][1]) | anchor[1][2] |
+               anchor[1][3];
+    }
 };
 
-// One step of the 16 x 8 outputs c: two rows of A and a column of B, by halves of the step.
-__device__ __forceinline__ void step_16x8(float (&c)[4], const uint4 (&upper)[2], const uint4 (&lower)[2], const uint4 (&b)[2],
-                                          const Lines& rows, const Lines& columns, int fraction) {
+// One step of the 16 x 8 outputs c: 16 rows of A by groups, 8 columns of B by pairs of groups.
+__device__ __forceinline__ void step_16x8(float (&c)[4], const uint4 (&a)[4], const uint4 (&b)[2], const Lines& rows,
+                                          const Lines& columns, int fraction) {
     float sums[4][4];
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-        mma_16816_zero(sums[2 * half], upper[half].x, lower[half].x, upper[half].y, lower[half].y, b[half].x, b[half].y);
-        mma_16816_zero(sums[2 * half + 1], upper[half].z, lower[half].z, upper[half].w, lower[half].w, b[half].z, b[half].w);
+    for (int p = 0; p < 2; ++p) {
+        mma_16816_zero(sums[2 * p], a[2 * p], b[p].x, b[p].y);
+        mma_16816_zero(sums[2 * p + 1], a[2 * p + 1], b[p].z, b[p].w);
     }
+    const bool sure = !__any_sync(~0u, (rows.signs() | columns.signs()) >> 31);
+    if (sure) {
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-        const float t[4] = {sums[0][i], sums[1][i], sums[2][i], sums[3][i]};
-        c[i] = narrow_step(t, rows.anchor[i / 2], columns.anchor[i % 2], c[i], fraction);
+        for (int i = 0; i < 4; ++i)
+            c[i] = narrow_step<true>({sums[0][i], sums[1][i], sums[2][i], sums[3][i]}, rows.anchor[i / 2], columns.anchor[i % 2],
+                                     c[i], fraction);
+    } else {
+#pragma unroll
+        for (int i = 0; i < 4; ++i)
+            c[i] = narrow_step<false>({sums[0][i], sums[1][i], sums[2][i], sums[3][i]}, rows.anchor[i / 2],
+                                      columns.anchor[i % 2], c[i], fraction);
     }
 }
 
@@ -70,36 +81,41 @@ extern "C" __global__ void __launch_bounds__(DENSE_THREADS, 2)
     for (int step = 0; step < DENSE_STAGES - 1; ++step) copy_step(step);
 
     float d[4][4] = {};
-    const int row = 16 * (warp / 2) + fragment_row(lane), warp_column = 32 * (warp % 2);
+    const int row = 16 * (warp / 2), warp_column = 32 * (warp % 2);
     for (i64 step = 0; step < steps; ++step) {
         wait_copies<DENSE_STAGES - 2>();
         __syncthreads();
         copy_step(step + DENSE_STAGES - 1);
         const u32 stage = stages + (u32)(step % DENSE_STAGES) * DENSE_STAGE_BYTES;
         const u32 left_anchors = stage + 2 * DENSE_TILE, top_anchors = left_anchors + DENSE_ANCHORS;
-        const uint4 upper[2] = {load_chunk(stage, row, 0, lane), load_chunk(stage, row, 1, lane)};
-        const uint4 lower[2] = {load_chunk(stage, row + 8, 0, lane), load_chunk(stage, row + 8, 1, lane)};
-        Lines left;
-        left.set(0, load_shared(left_anchors + row * 16));
-        left.set(1, load_shared(left_anchors + (row + 8) * 16));
+        const uint4 left[4] = {load_rows(stage, row, 0, lane), load_rows(stage, row, 1, lane), load_rows(stage, row, 2, lane),
+                               load_rows(stage, row, 3, lane)};
+        Lines rows_of;
+        rows_of.set(0, load_shared(left_anchors + (row + lane / 4) * 16));
+        rows_of.set(1, load_shared(left_anchors + (row + lane / 4 + 8) * 16));
 #pragma unroll
         for (int j = 0; j < 4; ++j) {
-            const int column = warp_column + 8 * j, line = column + fragment_row(lane);
-            const uint4 right[2] = {load_chunk(stage + DENSE_TILE, line, 0, lane), load_chunk(stage + DENSE_TILE, line, 1, lane)};
-            Lines top;
-            top.set(0, load_shared(top_anchors + (column + quad) * 16));
-            top.set(1, load_shared(top_anchors + (column + quad + 4) * 16));
-            step_16x8(d[j], upper, lower, right, left, top, (int)fraction);
+            const int column = warp_column + 8 * j;
+            const uint4 top[2] = {load_columns(stage + DENSE_TILE, column, 0, lane), load_columns(stage + DENSE_TILE, column, 1, lane)};
+            Lines columns_of;
+            columns_of.set(0, load_shared(top_anchors + (column + 2 * quad) * 16));
+            columns_of.set(1, load_shared(top_anchors + (column + 2 * quad + 1) * 16));
+            step_16x8(d[j], left, top, rows_of, columns_of, (int)fraction);
         }
     }
+    wait_copies<0>();
+    __syncthreads();
     const Epilogue finish = {unshift_a, unshift_b, c, bias, factor, beta, out, (int)kind, (int)m, (int)n};
+    float* parked = reinterpret_cast<float*>(shared);
 #pragma unroll
-    for (int j = 0; j < 4; ++j) store_scattered(finish, d[j], first_row + row, first_column + warp_column + 8 * j, lane);
+    for (int j = 0; j < 4; ++j) park<DENSE_SIDE>(parked, d[j], row, warp_column + 8 * j, lane);
+    __syncthreads();
+    store_parked<DENSE_SIDE, DENSE_SIDE>(finish, parked, first_row, first_column);
 }
 
 // The subtiles on gemm_proven's list, one a warp, operands straight from device memory.
 extern "C" __global__ void __launch_bounds__(128)
-    gemm_sparse(const uint4* a, const uint4* b, const uint4* anchors_a, const uint4* anchors_b, i64 rows, i64 columns, i64 steps,
+    gemm_sparse(const uint2* a, const uint2* b, const uint4* anchors_a, const uint4* anchors_b, i64 rows, i64 columns, i64 steps,
                 i64 fraction, const float* unshift_a, const float* unshift_b, const float* c, const float* bias, float factor,
                 float beta, void* out, i64 kind, i64 m, i64 n, const u32* lists) {
     const int lane = threadIdx.x % 32, quad = lane % 4, g = lane / 4;
@@ -109,26 +125,35 @@ extern "C" __global__ void __launch_bounds__(128)
         const u32 subtile = lists[2 + tiles + item];
         const int row = (int)(subtile / across) * 16 + g, column = (int)(subtile % across) * 8;
         if (row - g >= m || column >= n) continue;
-        const uint4 *upper_at = a + chunk_place(row, 0, steps, quad), *lower_at = upper_at + 8 * 8;  // row & 7 is the same
-        const uint4* right_at = b + chunk_place(column + g, 0, steps, quad);
-        const int other = ((quad + 4) ^ g) - (quad ^ g);  // from a half of the step to the other one, in chunks
-        const uint4 *left_anchor = anchors_a + line_place(row, 0, steps), *top_anchor = anchors_b + line_place(column + 2 * quad, 0, steps);
+        // A thread feeds elements 4 quad to 4 quad + 3 of a group where the instruction has 2 quad, 2 quad + 8: the same sums.
+        const uint2 *left_at = a + line_place(row, 0, steps) * 16, *top_at = b + line_place(column + g, 0, steps) * 16;
+        const uint4* left_anchor = anchors_a + line_place(row, 0, steps);
+        const uint4* top_anchor = anchors_b + line_place(column + 2 * quad, 0, steps);
         float d[4] = {};
-#pragma unroll 4
+#pragma unroll 2
         for (i64 step = 0; step < steps; ++step) {
-            const i64 values = step * 128 * 8, line = step * 128;
-            const uint4 upper[2] = {upper_at[values], upper_at[values + other]};
-            const uint4 lower[2] = {lower_at[values], lower_at[values + other]};
-            const uint4 right[2] = {right_at[values], right_at[values + other]};
-            Lines left, top;
-            left.set(0, left_anchor[line]);
-            left.set(1, left_anchor[line + 8]);
-            top.set(0, top_anchor[line]);
-            top.set(1, top_anchor[line + 1]);
-            step_16x8(d, upper, lower, right, left, top, (int)fraction);
+            uint4 left[4], top[2];
+#pragma unroll
+            for (int i = 0; i < 4; ++i) {
+                const i64 place = step * 128 * 16 + (((2 * i + quad / 2) ^ g) * 2 + quad % 2);  // g is row & 7
+                const uint2 upper = left_at[place], lower = left_at[place + 8 * 16], columns_at = top_at[place];
+                left[i] = make_uint4(upper.x, lower.x, upper.y, lower.y);
+                if (i % 2 == 0)
+                    top[i / 2].x = columns_at.x, top[i / 2].y = columns_at.y;
+                else
+                    top[i / 2].z = columns_at.x, top[i / 2].w = columns_at.y;
+            }
+            Lines rows_of, columns_of;
+            rows_of.set(0, left_anchor[step * 128]);
+            rows_of.set(1, left_anchor[step * 128 + 8]);
+            columns_of.set(0, top_anchor[step * 128]);
+            columns_of.set(1, top_anchor[step * 128 + 1]);
+            step_16x8(d, left, top, rows_of, columns_of, (int)fraction);
         }
-        finish.store_pair(d[0], d[1], row, column + 2 * quad);
-        finish.store_pair(d[2], d[3], row + 8, column + 2 * quad);
+        finish.store_one(d[0], row, column + 2 * quad);
+        finish.store_one(d[1], row, column + 2 * quad + 1);
+        finish.store_one(d[2], row + 8, column + 2 * quad);
+        finish.store_one(d[3], row + 8, column + 2 * quad + 1);
     }
 }
 

@@ -37,24 +37,27 @@ struct Epilogue {
             ((u16*)out)[place] = narrow(d);
     }
     __device__ __forceinline__ void store_one(float x, int i, int j) const {  // a shifted sum
-        if (i < m && j < n) store(mul(x, mul(unshift_a[i], unshift_b[j])), i, j);
+        if (i < m && j < n) store(mul(x, mul(__ldg(unshift_a + i), __ldg(unshift_b + j))), i, j);
     }
-    // Columns j and j + 1, j even, of shifted sums.
-    __device__ __forceinline__ void store_pair(float x, float y, int i, int j) const {
+    // Columns j to j + 3, j a multiple of 4, of shifted sums; unshift: those of the columns.
+    __device__ __forceinline__ void store_four(float4 x, float4 unshift, int i, int j) const {
         if (i >= m || j >= n) return;
-        const float row = unshift_a[i];
-        x = mul(x, mul(row, unshift_b[j]));
-        if (j + 1 == n || n & 1) {
-            store(x, i, j);
-            if (j + 1 < n) store(mul(y, mul(row, unshift_b[j + 1])), i, j + 1);
+        const float row = __ldg(unshift_a + i);
+        x = {mul(x.x, mul(row, unshift.x)), mul(x.y, mul(row, unshift.y)), mul(x.z, mul(row, unshift.z)),
+             mul(x.w, mul(row, unshift.w))};
+        if (n % 4) {
+            store(x.x, i, j);
+            if (j + 1 < n) store(x.y, i, j + 1);
+            if (j + 2 < n) store(x.z, i, j + 2);
+            if (j + 3 < n) store(x.w, i, j + 3);
             return;
         }
-        const float first = of(x, i, j), second = of(mul(y, mul(row, unshift_b[j + 1])), i, j + 1);
-        const i64 place = ((i64)i * n + j) / 2;
+        const float4 d = {of(x.x, i, j), of(x.y, i, j + 1), of(x.z, i, j + 2), of(x.w, i, j + 3)};
+        const i64 place = ((i64)i * n + j) / 4;
         if (kind == FLOAT32)
-            ((float2*)out)[place] = make_float2(first, second);
+            ((float4*)out)[place] = d;
         else
-            ((u32*)out)[place] = narrow(first) | (u32)narrow(second) << 16;
+            ((uint2*)out)[place] = make_uint2(narrow(d.x) | (u32)narrow(d.y) << 16, narrow(d.z) | (u32)narrow(d.w) << 16);
     }
 };
 

@@ -1,7 +1,6 @@
 // The main loop of gemm_proven by mma.sync, for GPUs without warpgroup instructions: eight warps of 16 rows by 256 columns.
 #pragma once
 
-#include "gemm_fragments.cuh"
 #include "gemm_proven.cuh"
 
 #define FP4_CLUSTER
@@ -9,12 +8,6 @@
 namespace fp4 {
 
 constexpr int PROVEN_THREADS = 8 * 32;
-
-__device__ __forceinline__ int lane_row(int lane) { return fragment_row(lane); }
-
-__device__ __forceinline__ void store_fragment(const Epilogue& finish, const float (&d)[4], int row, int column, int lane) {
-    store_scattered(finish, d, row, column, lane);
-}
 
 __device__ __forceinline__ void multiply_tile(float (&d)[128], Proof& proof, const u8* a, const u8* b, i64 steps, u32 stages) {
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
@@ -45,15 +38,14 @@ __device__ __forceinline__ void multiply_tile(float (&d)[128], Proof& proof, con
         copy_step(step + STAGES - 1);
         const u32 stage = stages + (u32)(step % STAGES) * STAGE_BYTES;
 #pragma unroll
-        for (int half = 0; half < 2; ++half) {
-            const uint4 upper = load_chunk(stage, 16 * warp + lane_row(lane), half, lane);
-            const uint4 lower = load_chunk(stage, 16 * warp + lane_row(lane) + 8, half, lane);
+        for (int p = 0; p < 2; ++p) {
+            const uint4 first = load_rows(stage, 16 * warp, 2 * p, lane), second = load_rows(stage, 16 * warp, 2 * p + 1, lane);
 #pragma unroll
             for (int i = 0; i < 32; ++i) {
-                const uint4 right = load_chunk(stage + HALF_TILE, 8 * i + lane_row(lane), half, lane);
+                const uint4 columns = load_columns(stage + HALF_TILE, 8 * i, p, lane);
                 float(&part)[4] = *reinterpret_cast<float(*)[4]>(&d[4 * i]);
-                mma_16816(part, upper.x, lower.x, upper.y, lower.y, right.x, right.y);
-                mma_16816(part, upper.z, lower.z, upper.w, lower.w, right.z, right.w);
+                mma_16816(part, first, columns.x, columns.y);
+                mma_16816(part, second, columns.z, columns.w);
             }
         }
     }

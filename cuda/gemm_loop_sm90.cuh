@@ -11,14 +11,6 @@ namespace fp4 {
 
 constexpr int PROVEN_THREADS = 8 * 32;
 
-// Where Hopper's instruction leaves m16n8: rows of a lane, and columns 2 t and 2 t + 1.
-__device__ __forceinline__ int lane_row(int lane) { return lane / 4; }
-
-__device__ __forceinline__ void store_fragment(const Epilogue& finish, const float (&d)[4], int row, int column, int lane) {
-    finish.store_pair(d[0], d[1], row, column + 2 * (lane % 4));
-    finish.store_pair(d[2], d[3], row + 8, column + 2 * (lane % 4));
-}
-
 // Copies of a step, once the stage is free in both blocks.
 struct Copies {
     const u8 *a, *b;

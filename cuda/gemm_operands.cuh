@@ -5,9 +5,9 @@
 // LIMIT = 2^24 units. fp16 holds the values exactly while a row's largest scale is at most 2^26 of its unit (UE4M3: always).
 //
 // Values lie as shared memory holds them: tiles of 128 rows by 64 elements of K, 16 KiB in one piece; a row of 128 bytes is 8
-// chunks of 16, chunk i at place i ^ (row & 7), the swizzle that Hopper's matrix instructions read. Chunk 4 p + t holds
-// elements 4 t to 4 t + 3 of group 2 p and then of group 2 p + 1: what thread t of a quad feeds to two m16n8k16 instructions.
-// Order within a group changes no sum. Anchors lie in the same tiles, 16 bytes a row.
+// chunks of 8 elements, chunk i at place i ^ (row & 7), the swizzle that Hopper's matrix instructions read and in which no
+// banks meet. Anchors lie in the same tiles, 16 bytes a row. An anchor's sign says that fewer than 9 of its group's elements
+// count: two groups without it share a product that counts, whichever they are.
 #pragma once
 
 #include "mma_step.cuh"
@@ -178,18 +178,17 @@ extern "C" __global__ void gemm_operand(const u8* codes, const u8* scales, const
             squares = __fadd_ru(squares, __fmul_ru((float)doubled_squares(group), 0.25f * scale * scale));
             const u32 mask = group.anchor_mask((int)anchoring);
             const int field = group.exponent + shift + 127;
-            if (mask && field > 0) words[i] = (u32)min(field, 254) << 23 | mask;
+            if (mask && field > 0) words[i] = (u32)min(field, 254) << 23 | mask | (__popc(mask) < 9 ? SIGN : 0u);
         }
         squares = __fadd_ru(squares, __shfl_xor_sync(~0u, squares, 1));
         if (index >= padded_groups) continue;
         const i64 step = index / 4;
         const int half = (int)(index / 2 % 2);
 #pragma unroll
-        for (int t = 0; t < 4; ++t) {
-            const u32 x = pair[0].codes[t / 2] >> (16 * (t % 2)), y = pair[1].codes[t / 2] >> (16 * (t % 2));
-            values[chunk_place(row, step, steps, 4 * half + t)] =
-                make_uint4(scaled_pair(x, half_scale[0]), scaled_pair(x >> 8, half_scale[0]), scaled_pair(y, half_scale[1]),
-                           scaled_pair(y >> 8, half_scale[1]));
+        for (int i = 0; i < 4; ++i) {
+            const u32 x = pair[i / 2].codes[i % 2], scale = half_scale[i / 2];
+            values[chunk_place(row, step, steps, 4 * half + i)] = make_uint4(
+                scaled_pair(x, scale), scaled_pair(x >> 8, scale), scaled_pair(x >> 16, scale), scaled_pair(x >> 24, scale));
         }
         anchors[line_place(row, step, steps) * 2 + half] = make_uint2(words[0], words[1]);
         if (half) continue;

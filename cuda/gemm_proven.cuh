@@ -12,9 +12,8 @@
 // of 256. What is not proven goes on a list, by 16 x 8 outputs, or by 128 x 256 where more than a quarter of a tile fails.
 #pragma once
 
-#include "gemm_epilogue.cuh"
+#include "gemm_fragments.cuh"
 #include "gemm_operands.cuh"
-#include "tensor_core.cuh"
 
 namespace fp4 {
 
@@ -96,7 +95,7 @@ extern "C" __global__ void FP4_CLUSTER __launch_bounds__(PROVEN_THREADS, 1)
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const int tile_rows = (int)(rows / TILE_M), tile_columns = (int)(columns / TILE_N);
     const Place tile = tile_place(blockIdx.x, tile_rows, tile_columns);
-    const int row = tile.row * TILE_M + 16 * warp + lane_row(lane);
+    const int row = tile.row * TILE_M + 16 * warp + lane / 4;
     if (threadIdx.x == 0) failures = 0;
     const int wide = (int)fraction - pool_spread[tile.column];
     Proof proof = {norms + row, pool + tile.column, steps, rows, columns / POOL, spread[row] > wide, spread[row + 8] > wide};
@@ -104,7 +103,8 @@ extern "C" __global__ void FP4_CLUSTER __launch_bounds__(PROVEN_THREADS, 1)
     float d[128];
     const u8* from_a = a + tile.row * steps * HALF_TILE;
     const u8* from_b = b + 2 * tile.column * steps * HALF_TILE;
-    multiply_tile(d, proof, from_a, from_b, steps, (shared_address(shared) + 1023u) & ~1023u);
+    u8* stages = shared + (0u - shared_address(shared) & 1023u);
+    multiply_tile(d, proof, from_a, from_b, steps, shared_address(stages));
 
     if (lane == 0 && proof.failed) atomicAdd(&failures, __popc(proof.failed));
     __syncthreads();
@@ -119,10 +119,15 @@ extern "C" __global__ void FP4_CLUSTER __launch_bounds__(PROVEN_THREADS, 1)
             if (proof.failed >> i & 1) lists[2 + tile_rows * tile_columns + at++] = first + i;
     }
     const Epilogue finish = {unshift_a, unshift_b, c, bias, factor, beta, out, (int)kind, (int)m, (int)n};
+    float* parked = reinterpret_cast<float*>(stages);
 #pragma unroll
-    for (int i = 0; i < 32; ++i) {
-        const int column = tile.column * TILE_N + 8 * i;
-        store_fragment(finish, *reinterpret_cast<const float(*)[4]>(&d[4 * i]), row, column, lane);
+    for (int half = 0; half < 2; ++half) {
+        if (half) __syncthreads();
+#pragma unroll
+        for (int i = 0; i < 16; ++i)
+            park<128>(parked, *reinterpret_cast<const float(*)[4]>(&d[64 * half + 4 * i]), 16 * warp, 8 * i, lane);
+        __syncthreads();
+        store_parked<TILE_M, 128>(finish, parked, tile.row * TILE_M, tile.column * TILE_N + 128 * half);
     }
 }
 

@@ -44,7 +44,7 @@ FP4_HD float float_from(int x) {  // |x| <= 2^24 or a multiple of 2^24: exact
 }
 
 // What a group of 16 is to an output: the power of two that it anchors at, a float without its low 16 bits, and in these a
-// bit for each nonzero element. A group that never anchors has no bit set.
+// bit for each element that may anchor. The sign is set where these are fewer than 9; a group that never anchors is 0.
 using Anchor = u32;
 
 // The step in float32, for rows shifted so that nothing leaves float32's range (gemm_operands.cuh):
@@ -54,6 +54,8 @@ using Anchor = u32;
 // an addend gives its multiple of 2^26 there (0 where it has bits below the quantum, being below 2^23 then); what is left of
 // it is exact, at most 2^25, and is cut by the conversion to an integer. At last the low sum's own multiple of 2^24 goes to
 // the high one, and one addition toward zero is the step's rounding.
+// SURE: no anchor has its sign set, so that all pairs of groups take part (and zeros add nothing to the maximum).
+template <bool SURE>
 FP4_HD float narrow_step(const float (&t)[4], const Anchor (&a)[4], const Anchor (&b)[4], float c, int fraction) {
     constexpr float SPLIT = 0x1.8p49f;
     float top = larger(magnitude_of(c), 0x1p-64f);
@@ -61,7 +63,7 @@ FP4_HD float narrow_step(const float (&t)[4], const Anchor (&a)[4], const Anchor
 #pragma unroll
 #endif
     for (int g = 0; g < 4; ++g)
-        if (a[g] & b[g] & 0xFFFFu) top = larger(top, mul(float_of(a[g]), float_of(b[g])));
+        if (SURE || (a[g] & b[g] & 0xFFFFu)) top = larger(top, magnitude_of(mul(float_of(a[g]), float_of(b[g]))));
     const u32 anchor = bits_of(top) & INF_BITS;
     const float per_quantum = float_of(((254u + (u32)fraction) << 23) - anchor);
     float high = fma_near(c, per_quantum, SPLIT);

@@ -45,7 +45,9 @@ class Groups:
         self.nan = (significands < 0).any(axis=1)
         self.elements = np.pad(elements, (*padding, (0, 0)))
         self.significands = np.pad(np.maximum(significands, 0), padding)
-        self.exponents, self.masks, self.zeros = (np.pad(part, padding) for part in (exponents, masks, zeros))
+        self.exponents, self.masks, self.zeros = (
+            np.ascontiguousarray(np.pad(part, padding)) for part in (exponents, masks, zeros)
+        )
 
 
 def wide(ops, rule: Rule) -> np.ndarray:
@@ -70,8 +72,9 @@ def shifted(x: Groups, rule: Rule) -> tuple[np.ndarray, np.ndarray]:
     unit = np.where(held, x.exponents - rule.unit - 1 + x.zeros, 1 << 20).min(1)
     top = np.where(x.masks != 0, x.exponents, -(1 << 20)).max(1)
     shift = np.where(unit < 1 << 20, -14 - unit, np.where(top > -(1 << 20), -top, 0))
-    field = np.clip(x.exponents + shift[:, None] + 127, 0, 254)
-    return shift, np.where((x.masks != 0) & (field > 0), field.astype(np.uint32) << 23 | x.masks, 0).astype(np.uint32)
+    field = np.clip(x.exponents + shift[:, None] + 127, 0, 254).astype(np.uint32)
+    few = np.where(np.unpackbits(x.masks.view(np.uint8).reshape(*x.masks.shape, 4), axis=-1).sum(-1) < 9, 1 << 31, 0)
+    return shift, np.where((x.masks != 0) & (field > 0), field << 23 | x.masks | few.astype(np.uint32), 0).astype(np.uint32)
 
 
 def narrow(ops, rule: Rule) -> np.ndarray:
