@@ -142,4 +142,25 @@ FP4_HD u32 narrow_bf16(u32 bits) {
     return (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
 }
 
+// Float32 to float16, nearest even.
+FP4_HD u32 narrow_fp16(u32 bits) {
+    const u32 sign = (bits >> 16) & 0x8000u, magnitude = bits & MAGNITUDE;
+    if (magnitude > INF_BITS) return sign | 0x7E00u;
+    if (magnitude >= 0x477FF000u) return sign | 0x7C00u;  // half of a quantum above the largest, 65520
+    const Format fp16{5, 10, 15, 0x7BFF, 0x7C00, false, true, true};
+    return sign | encode(magnitude, fp16, NEAREST);
+}
+
+// Float64 to a narrower float in one rounding: float32 rounded to odd keeps what a second rounding needs to know.
+FP4_HD u32 float_to_odd(double exact) {
+    const float near = (float)exact;
+    u32 bits = bits_of(near);
+    const double back = (double)near;
+    if (!(back == back) || (bits & MAGNITUDE) == INF_BITS) return bits;
+    const double away = back < 0 ? exact - back : back - exact;
+    if (away > 0) --bits;
+    if (away != 0) bits |= 1u;
+    return bits;
+}
+
 }  // namespace fp4

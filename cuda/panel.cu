@@ -138,6 +138,16 @@ extern "C" __global__ void encode_panel(
     }
 }
 
+// fl(x * factor) or fl(x / factor) alone.
+extern "C" __global__ void scale_panel(
+    const u32* x, const u32* factor, u32* out, i64 elements, i64 cols, i64 tile_rows, i64 tile_cols, i64 policy) {
+    const i64 first = THREAD * RUN;
+    if (first >= elements) return;
+    const i64 stop = first + RUN < elements ? first + RUN : elements;
+    Walk walk(first, cols, tile_rows, tile_cols);
+    for (i64 i = first; i < stop; ++i, walk.next()) out[i] = scaled(x[i], factor[walk.block], policy);
+}
+
 // The default dialect's scale stage: codes of fmin(fl(a m), FLT_MAX), factors fmin(fl(1 / fl(s S_dec)), FLT_MAX).
 // multiplier and decoder hold one entry per `per` blocks.
 extern "C" __global__ void te_scales(
@@ -154,10 +164,11 @@ extern "C" __global__ void te_scales(
     factors[i] = fmin_num(div(1.0f, mul(decode(code, format), decoder[i / per])), FLT_MAX_);
 }
 
-// value(code) * decoder[block] in float64, rounded once to float32. width as above.
+// value(code) * decoder[block] in float64, rounded once to what `kind` says: 0 float32, 1 bfloat16, 2 float16, 3 float64.
+// width as above.
 extern "C" __global__ void dequantize_panel(
-    const u8* codes, const double* decoder, float* out, i64 elements, i64 cols, i64 tile_rows, i64 tile_cols, i64 width,
-    i64 exponent_bits, i64 mantissa_bits, i64 bias, i64 max_code, i64 nan_code, i64 flags) {
+    const u8* codes, const double* decoder, void* out, i64 elements, i64 cols, i64 tile_rows, i64 tile_cols, i64 width,
+    i64 kind, i64 exponent_bits, i64 mantissa_bits, i64 bias, i64 max_code, i64 nan_code, i64 flags) {
     const i64 first = THREAD * RUN;
     if (first >= elements) return;
     const int count = elements - first < RUN ? (int)(elements - first) : RUN;
@@ -170,7 +181,11 @@ extern "C" __global__ void dequantize_panel(
         else if (width == 1) code = codes[place];
         else if (width == 2) code = ((const u16*)codes)[place];
         else code = ((const u32*)codes)[place];
-        out[place] = (float)((double)decode(code, format) * decoder[walk.block]);
+        const double exact = (double)decode(code, format) * decoder[walk.block];
+        if (kind == 0) ((float*)out)[place] = (float)exact;
+        else if (kind == 1) ((u16*)out)[place] = (u16)narrow_bf16(float_to_odd(exact));
+        else if (kind == 2) ((u16*)out)[place] = (u16)narrow_fp16(float_to_odd(exact));
+        else ((double*)out)[place] = exact;
     }
 }
 

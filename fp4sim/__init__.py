@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fp4sim.api import bias, compare, formats, layer_bias, load, quantize, save, verify
+    from fp4sim.api import bias, compare, fake_quant, formats, layer_bias, load, quantize, save, verify
     from fp4sim.grammar import parse, parse_list
     from fp4sim.mma.gemm import gemm
     from fp4sim.packed import PackedTensor
@@ -30,6 +30,7 @@ _HOMES = {
     "bias": "api",
     "compare": "api",
     "layer_bias": "api",
+    "fake_quant": "api",
     "formats": "api",
     "gemm": "mma.gemm",
     "load": "api",
@@ -48,6 +49,7 @@ __all__ = [
     "__version__",
     "bias",
     "compare",
+    "fake_quant",
     "formats",
     "gemm",
     "layer_bias",

@@ -44,8 +44,9 @@ def quantize(
     """Quantize an array, bit for bit as the spec's dialect does.
 
     Args:
-        x: numpy, ml_dtypes, torch (CPU), DLPack or a list; float32, bfloat16, float16 and 8-bit floats widen exactly,
-            float64 is rounded once to float32. Any shape with at least one axis and one element.
+        x: numpy, ml_dtypes, torch, CuPy, DLPack or a list; what lies on a CUDA GPU is quantized there. float32, bfloat16,
+            float16 and, on the CPU, 8-bit floats widen exactly, float64 is rounded once to float32. Any shape with at
+            least one axis and one element.
         spec: a spec string such as ``"nvfp4"`` or ``"mxfp4@rceil+sr"``.
         axis: the axis that blocks run along.
         seed, draw, name: choose the random bits of stochastic rounding; see :mod:`fp4sim.randbits`.
@@ -55,14 +56,20 @@ def quantize(
         threads: worker threads; None means all processors. No thread count changes a bit.
 
     Returns:
-        A PackedTensor. Torch in, torch out: its ``dequantize`` then returns torch.
+        A PackedTensor. Torch in, torch out: its ``dequantize`` then returns torch. On a GPU its arrays are CuPy's.
 
     Raises:
-        SpecError, UsageError for arguments; UnreadableError for NaN or Inf.
+        SpecError, UsageError for arguments; UnreadableError for NaN or Inf; DeviceError where the GPU fails.
     """
+    from fp4sim.gpu.arrays import is_on_device
     from fp4sim.io.source import ArrayTensor
     from fp4sim.packing import quantize_tensor
 
+    spec = spec if isinstance(spec, Spec) else parse(spec)
+    if is_on_device(x):
+        from fp4sim.gpu.quantize import quantize_on_device
+
+        return quantize_on_device(x, spec, **_device_arguments(axis, seed, draw, name, tensor_scale, nonfinite))
     array, origin = as_array(x)
     if not is_float(array.dtype.name):
         raise UsageError(f"dtype {array.dtype.name} cannot be quantized: convert to float32, bfloat16 or float16 first")
@@ -70,7 +77,7 @@ def quantize(
     given = None if tensor_scale is None else _real(tensor_scale)
     packed = quantize_tensor(
         ArrayTensor(str(name), array),
-        spec if isinstance(spec, Spec) else parse(spec),
+        spec,
         axis=_integer("axis", axis),
         seed=_integer("seed", seed),
         draw=_integer("draw", draw),
@@ -80,6 +87,51 @@ def quantize(
     )
     object.__setattr__(packed, "origin", origin)
     return packed
+
+
+def fake_quant(
+    x: Any,
+    spec: str | Spec,
+    *,
+    axis: int = -1,
+    seed: int = 0,
+    draw: int = 0,
+    name: str = "",
+    tensor_scale: Any = None,
+    nonfinite: Nonfinite = "error",
+    threads: int | None = None,
+) -> Any:
+    """Quantize and dequantize: the values that a GEMM would see, in x's shape, dtype and library.
+
+    Arguments and errors as for :func:`quantize`, whose ``dequantize(x.dtype)`` this equals to the bit; on a GPU the common
+    formats do it in one pass. 8-bit floats come back as float32.
+    """
+    from fp4sim.gpu.arrays import is_on_device
+    from fp4sim.packed import FLOATS
+
+    spec = spec if isinstance(spec, Spec) else parse(spec)
+    if is_on_device(x):
+        from fp4sim.gpu.quantize import fake_quant_on_device
+
+        return fake_quant_on_device(x, spec, **_device_arguments(axis, seed, draw, name, tensor_scale, nonfinite))
+    options: dict[str, Any] = {"axis": axis, "seed": seed, "draw": draw, "name": name, "threads": threads}
+    packed = quantize(x, spec, tensor_scale=tensor_scale, nonfinite=nonfinite, **options)
+    return packed.dequantize(packed.dtype if packed.dtype in FLOATS else "float32")
+
+
+def _device_arguments(
+    axis: Any, seed: Any, draw: Any, name: Any, tensor_scale: Any, nonfinite: Nonfinite
+) -> dict[str, Any]:
+    """The checked arguments of what runs on a GPU."""
+    _check_nonfinite(nonfinite)
+    return {
+        "axis": _integer("axis", axis),
+        "seed": _integer("seed", seed),
+        "draw": _integer("draw", draw),
+        "name": str(name),
+        "tensor_scale": None if tensor_scale is None else _real(tensor_scale),
+        "nonfinite": nonfinite,
+    }
 
 
 def compare(
@@ -288,7 +340,9 @@ def _integer(name: str, value: Any) -> int:
 
 def _real(value: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Real numbers as float32. Raises UsageError for anything else."""
-    array = as_array(value)[0]
+    from fp4sim.gpu.arrays import is_on_device, read_back
+
+    array = as_array(read_back(value) if is_on_device(value) else value)[0]
     if array.dtype.kind not in "fiu" and not is_float(array.dtype.name):
         raise UsageError(f"tensor_scale of dtype {array.dtype.name}: it must be real numbers")
     with ieee_mode():

@@ -141,7 +141,7 @@ class Geometry:
     @cached_property
     def runs(self) -> tuple[Run, ...]:
         """The fixed grid of error sums, row-major: cells of at most 2^18 elements, neighbours of full rows together."""
-        cells = self._grid(CELL_ELEMENTS)
+        cells = self.grid(CELL_ELEMENTS)
         height = cells[0].rows
         if cells[0].cols < self.length:
             return tuple(Run(cell, max(cell.rows, 1)) for cell in cells)
@@ -156,14 +156,15 @@ class Geometry:
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
         """The cells of the fixed grid, one by one."""
-        return self._grid(CELL_ELEMENTS)
+        return self.grid(CELL_ELEMENTS)
 
     @cached_property
     def pieces(self) -> tuple[Cell, ...]:
         """A coarser grid for work whose result does not depend on the cut: maxima and codes."""
-        return self._grid(PIECE_ELEMENTS)
+        return self.grid(PIECE_ELEMENTS)
 
-    def _grid(self, elements: int) -> tuple[Cell, ...]:
+    def grid(self, elements: int) -> tuple[Cell, ...]:
+        """Cells of at most ``elements`` that cover the matrix, row-major."""
         width = self._columns(elements)
         height = max(1, elements // min(width, self.padded_length) // self.block_rows) * self.block_rows
         limit = self.matrix_rows if self.block_rows > 1 else self.rows

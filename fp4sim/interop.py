@@ -92,6 +92,7 @@ def as_ml_dtypes(packed: PackedTensor) -> dict[str, NDArray[Any]]:
             return raw.view(np.float32)
         return raw if dtype is None else raw.view(dtype)
 
+    packed = packed.to_host()
     result = {"codes": typed(np.ascontiguousarray(packed.codes), packed.spec.element.name)}
     if packed.spec.scale is not None:
         result["block_scale"] = typed(packed.block_scale, packed.spec.scale.name)
@@ -102,17 +103,21 @@ def as_ml_dtypes(packed: PackedTensor) -> dict[str, NDArray[Any]]:
 def packed_to_torch(packed: PackedTensor) -> dict[str, Any]:
     """See :meth:`fp4sim.PackedTensor.to_torch`."""
     torch = _torch()
-    codes = torch.from_numpy(packed.packed)
+
+    def shared(raw: Any) -> Any:
+        return torch.from_numpy(raw) if isinstance(raw, np.ndarray) else torch.from_dlpack(raw)
+
+    codes = shared(packed.packed)
     if packed.spec.element.name == "e2m1" and hasattr(torch, "float4_e2m1fn_x2"):
         codes = codes.view(torch.float4_e2m1fn_x2)
-    result = {"packed": codes, "tensor_scale": torch.from_numpy(packed.tensor_scale)}
+    result = {"packed": codes, "tensor_scale": shared(packed.tensor_scale)}
     if packed.spec.scale is not None:
         dtype = getattr(torch, _ML_DTYPES.get(packed.spec.scale.name, ""), None)
         raw = packed.block_scale
         if packed.spec.scale.name == "fp32":
-            result["block_scale"] = torch.from_numpy(raw.view(np.float32))
+            result["block_scale"] = shared(raw.view(np.float32))
         else:
-            scales = torch.from_numpy(raw)
+            scales = shared(raw)
             result["block_scale"] = scales if dtype is None else scales.view(dtype)
     return result
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from fp4sim.spec import Spec
 
 
+FLOATS = ("float16", "float32", "float64", "bfloat16")  # what values can be rounded to
+
+
 @dataclass(frozen=True, eq=False)
 class PackedTensor:
     """Codes and scales of a quantized tensor.
@@ -34,6 +37,7 @@ class PackedTensor:
     * ``shape``, ``axis``: the logical tensor's; ``dtype``: the input's dtype name; ``spec``: how it was made.
     * ``nonfinite``: elements that were not finite and were dropped under ``nonfinite="ignore"``.
 
+    On a GPU (quantized from CuPy or torch there) the arrays are CuPy's, ``signs`` excepted; ``to_host`` copies them back.
     The value of an element is code * (block_scale * tensor_scale) in float64, exact under scales of up to 8 bits.
     """
 
@@ -48,7 +52,7 @@ class PackedTensor:
     signs: NDArray[np.int8] | None = None
     extra: dict[str, NDArray[Any]] = field(default_factory=dict)
     nonfinite: int = 0
-    origin: Literal["numpy", "torch"] = "numpy"
+    origin: Literal["numpy", "cupy", "torch"] = "numpy"
 
     def __post_init__(self) -> None:
         geometry = self.geometry
@@ -81,6 +85,10 @@ class PackedTensor:
         """
         if domain not in ("input", "rotated"):
             raise UsageError(f"domain {domain!r}: 'input' or 'rotated'")
+        if self.is_on_device:
+            from fp4sim.gpu.dequantize import dequantize_on_device
+
+            return dequantize_on_device(self, float_name(dtype), domain)
         geometry, target = self.geometry, _dtype(dtype)
         rotation = None if self.signs is None else Rotation(tuple(map(int, self.signs)))
         matrix = np.empty((geometry.rows, geometry.length), target)
@@ -151,6 +159,30 @@ class PackedTensor:
         tall = blocks.repeat(geometry.block.rows, axis=0)[: cell.rows]
         return np.asarray(tall.repeat(geometry.block.cols, axis=1)[:, : cell.cols])
 
+    @property
+    def is_on_device(self) -> bool:
+        """Whether the arrays are CuPy's."""
+        packed: Any = self.packed
+        return not isinstance(packed, np.ndarray)
+
+    def to_host(self) -> PackedTensor:
+        """The same with NumPy arrays; itself where it has them already."""
+        if not self.is_on_device:
+            return self
+        from fp4sim.kernels.cuda.kernels import on_host
+
+        return self._moved(on_host, "numpy")
+
+    def to_device(self) -> PackedTensor:
+        """The same with CuPy arrays on the current GPU. Raises DeviceError where there is none."""
+        from fp4sim.kernels.cuda.kernels import on_device
+
+        return self._moved(on_device, "cupy")
+
+    def _moved(self, move: Any, origin: Literal["numpy", "cupy"]) -> PackedTensor:
+        arrays = {name: move(getattr(self, name)) for name in ("packed", "block_scale", "tensor_scale")}
+        return replace(self, **arrays, extra={name: move(array) for name, array in self.extra.items()}, origin=origin)
+
     def to_numpy(self) -> dict[str, NDArray[Any]]:
         """Codes and scales in ml_dtypes dtypes where they exist (float4_e2m1fn, float8_e4m3fn, float8_e8m0fnu, …)."""
         from fp4sim.interop import as_ml_dtypes
@@ -186,13 +218,18 @@ def round_once(exact: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]
     return np.asarray(odd.view(np.float32).astype(dtype))
 
 
-def _dtype(dtype: Any) -> np.dtype[Any]:
+def float_name(dtype: Any) -> str:
     """float16, float32, float64 or bfloat16 from a dtype, its name or torch's. Raises UsageError for others."""
-    import ml_dtypes
-
     names = {"bf16": "bfloat16", "fp32": "float32", "fp16": "float16"}
     name = str(dtype).removeprefix("torch.") if not isinstance(dtype, (type, np.dtype)) else np.dtype(dtype).name
     name = names.get(name, name)
-    if name not in ("float16", "float32", "float64", "bfloat16"):
+    if name not in FLOATS:
         raise UsageError(f"cannot dequantize to {name}: float32, bfloat16, float16 and float64 are possible")
+    return name
+
+
+def _dtype(dtype: Any) -> np.dtype[Any]:
+    import ml_dtypes
+
+    name = float_name(dtype)
     return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)

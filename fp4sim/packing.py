@@ -39,13 +39,30 @@ def quantize_tensor(
     """Quantize; see :func:`fp4sim.quantize`."""
     check_spec(spec)
     geometry = Geometry.for_spec(tensor.info.shape, axis, spec)
-    panels, workers = Panels(tensor, geometry.axis), thread_count(threads)
-    stream = Stream.of(seed, tensor.info.name, draw)
+    panels, stream = Panels(tensor, geometry.axis), Stream.of(seed, tensor.info.name, draw)
+    return quantize_panels(
+        panels, spec, geometry, stream, tensor_scale=tensor_scale, nonfinite=nonfinite, threads=threads, kernels=kernels
+    )
+
+
+def quantize_panels(
+    panels: Panels,
+    spec: Spec,
+    geometry: Geometry,
+    stream: Stream,
+    *,
+    tensor_scale: NDArray[np.float32] | None = None,
+    nonfinite: Nonfinite = "error",
+    threads: int | None = None,
+    kernels: Kernels | None = None,
+) -> PackedTensor:
+    """The same for a tensor's panels, wherever they lie; the result lies there too."""
+    workers = thread_count(threads)
     pipeline = prepare(
         panels, spec, geometry, stream, given=tensor_scale, nonfinite=nonfinite, threads=workers, kernels=kernels
     )
     quantizer = pipeline.quantizer
-    output = _Output(geometry, quantizer)
+    output = _Output(geometry, quantizer, panels)
 
     def encode(cell: Cell) -> None:
         panel = pipeline.load(cell, drop_nonfinite=nonfinite == "ignore")
@@ -60,17 +77,17 @@ def quantize_tensor(
         output.scales(cell, encoded.scales.codes, encoded.scales.stored)
         output.extra(cell, encoded.extra)
 
-    run_all(encode, geometry.pieces, workers)
+    run_all(encode, panels.pieces(geometry), workers)
     assert quantizer.statistic is not None
     return PackedTensor(
         packed=output.packed.reshape(*geometry.moved_shape[:-1], -1),
-        block_scale=output.block_scale.reshape(geometry.block_shape if spec.scale is not None else (0,)),
-        tensor_scale=output.tensor_scale,
+        block_scale=panels.beside(output.block_scale),
+        tensor_scale=panels.beside(output.tensor_scale),
         shape=geometry.shape,
         axis=geometry.axis,
         spec=spec,
-        dtype=tensor.info.dtype,
-        seed=seed if is_random(spec) else None,
+        dtype=panels.tensor.info.dtype,
+        seed=stream.seed if is_random(spec) else None,
         signs=None if pipeline.rotation is None else np.array(pipeline.rotation.signs, np.int8),
         extra=output.logical_extras(),
         nonfinite=quantizer.statistic.nonfinite,
@@ -80,14 +97,14 @@ def quantize_tensor(
 class _Output:
     """The arrays of a PackedTensor as matrices, filled cell by cell (cells never overlap)."""
 
-    def __init__(self, geometry: Geometry, quantizer: Quantizer) -> None:
+    def __init__(self, geometry: Geometry, quantizer: Quantizer, panels: Panels) -> None:
         spec = quantizer.spec
         self.geometry, self.spec = geometry, spec
         self.pack = quantizer.kernels.pack
         self.nibbles = spec.element.bits <= 4
         self.itemsize = spec.element.code_dtype.itemsize
         width = geometry.stored_length // 2 if self.nibbles else geometry.stored_length * self.itemsize
-        self.packed = np.zeros((geometry.rows, width), np.uint8)
+        self.packed = panels.zeros((geometry.rows, width), np.dtype(np.uint8))
         scale_dtype = spec.scale.code_dtype if spec.scale else np.dtype(np.uint8)
         shape = geometry.block_shape if spec.scale is not None else (0,)
         self.block_scale = np.zeros(shape, scale_dtype)
@@ -145,7 +162,7 @@ class _Output:
         if self.nibbles:
             raw = self.pack(codes.astype(np.uint8, copy=False))
         else:
-            raw = np.ascontiguousarray(codes, codes.dtype.newbyteorder("<")).view(np.uint8)
+            raw = codes.astype(codes.dtype.newbyteorder("<"), order="C", copy=False).view(np.uint8)
         start = cell.col0 // 2 if self.nibbles else cell.col0 * self.itemsize
         stop = min(start + raw.shape[1], self.packed.shape[1])
         self.packed[rows, start:stop] = raw[: cell.rows, : stop - start]

@@ -95,16 +95,28 @@ class Panels:
         if self._matrix is None:
             return self.mapped(turn, drop=drop)
         turned = copy(self)
-        matrix = np.empty(self._matrix.shape, np.float32)
+        matrix = self.zeros(self._matrix.shape, np.dtype(np.float32))
 
         def fill(cell: Cell) -> None:
             panel = turn(cell, self.load(geometry, cell, drop_nonfinite=drop))
             place = slice(cell.row0, cell.row0 + cell.rows), slice(cell.col0, cell.col0 + cell.cols)
             matrix[place] = panel[: cell.rows, : cell.cols]
 
-        run_all(fill, geometry.pieces, threads)
+        run_all(fill, self.pieces(geometry), threads)
         turned._matrix = matrix
         return turned
+
+    def pieces(self, geometry: Geometry) -> tuple[Cell, ...]:
+        """The parts that are worked on one at a time."""
+        return geometry.pieces
+
+    def zeros(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """An array of elements where the panels lie."""
+        return np.zeros(shape, dtype)
+
+    def beside(self, blocks: NDArray[Any]) -> NDArray[Any]:
+        """An array of blocks, taken to where the panels lie."""
+        return blocks
 
     def mapped(self, change: Change, *, drop: bool = False) -> Panels:
         """The same cells, each changed as it is loaded; ``drop``: NaN and Inf are taken as 0 first."""
@@ -154,17 +166,18 @@ def _refuse_nonfinite(
     bad = ~np.isfinite(panel)
     if bad.any():
         index = geometry.index_of(cell, int(np.flatnonzero(bad)[0]))
-        raise nonfinite_error(info, index, panel[bad][0], spreads=True)
+        raise nonfinite_error(info, index, float(panel[bad][0]), spreads=True)
     from fp4sim.io.files import shown
 
+    largest = float(np.abs(panel).max())
     raise UnreadableError(
-        f"tensor '{shown(info.name)}': values up to {np.abs(panel).max():.3g} exceed float32 when {size} of them are added"
+        f"tensor '{shown(info.name)}': values up to {largest:.3g} exceed float32 when {size} of them are added"
         " in a rotation; scale the tensor down by a power of two"
     )
 
 
 def nonfinite_error(
-    info: TensorInfo, index: tuple[int, ...], value: np.float32, *, spreads: bool = False
+    info: TensorInfo, index: tuple[int, ...], value: float, *, spreads: bool = False
 ) -> UnreadableError:
     """The error for data that has no finite answer; ``spreads``: a rotation would carry it to its whole group."""
     from fp4sim.io.files import shown

@@ -18,7 +18,6 @@ from fp4sim.dialects.registry import dialect_of
 from fp4sim.dialects.target import target_of
 from fp4sim.errors import UsageError
 from fp4sim.kernels.interface import ElementCast
-from fp4sim.kernels.reference.blocks import expand
 from fp4sim.kernels.reference.encode import decode
 from fp4sim.kernels.reference.kernels import ReferenceKernels
 from fp4sim.randbits import Stream
@@ -77,14 +76,12 @@ def check_available(spec: Spec) -> None:
 
 
 def first_step(
-    panel: NDArray[np.float32], scales: CellScales, tile: tuple[int, int], *, divides: bool
+    panel: NDArray[np.float32], scales: CellScales, tile: tuple[int, int], kernels: Kernels, *, divides: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """A panel and what its elements are scaled by, after the first of two steps where there are two."""
     if scales.steps is None:
         return panel, scales.factor
-    first = expand(scales.steps[0], tile)
-    with np.errstate(all="ignore"):
-        return np.asarray(panel / first if divides else panel * first), scales.steps[1]
+    return kernels.scale(panel, scales.steps[0], tile, divides=divides), scales.steps[1]
 
 
 @dataclass(frozen=True)
@@ -175,19 +172,19 @@ class Quantizer:
         """Stage 3: codes of a panel, one an element."""
         tile, place = self.geometry.tile(cell), self.geometry.place(cell)
         cast = self.cast_of()
-        panel, factor = first_step(panel, scales, tile, divides=cast.divides)
+        panel, factor = first_step(panel, scales, tile, self.kernels, divides=cast.divides)
         return self.kernels_for(scales).encode(panel, factor, tile, cast, self.stream, place)
 
     def encode_packed(self, cell: Cell, panel: NDArray[np.float32], scales: CellScales, out: NDArray[np.uint8]) -> None:
         """Stage 3: 4-bit codes of a panel, two a byte, into ``out``."""
         tile, place = self.geometry.tile(cell), self.geometry.place(cell)
         cast = self.cast_of()
-        panel, factor = first_step(panel, scales, tile, divides=cast.divides)
+        panel, factor = first_step(panel, scales, tile, self.kernels, divides=cast.divides)
         self.kernels_for(scales).encode_packed(panel, factor, tile, cast, self.stream, place, out)
 
     def kernels_for(self, scales: CellScales) -> Kernels:
-        """The backend, or the reference for cells with NaN or Inf, which the compiled kernels do not take."""
-        return self.kernels if scales.finite else ReferenceKernels
+        """The backend, or the reference for cells with NaN or Inf where the backend does not take them."""
+        return self.kernels if scales.finite or self.kernels.takes_nonfinite else ReferenceKernels
 
     def _unscaled(self, panel: NDArray[np.float32]) -> CellScales:
         """A cast alone: factor 1; errors are taken relative to the tensor's amax, the cell's own where none is known."""

@@ -43,9 +43,13 @@ class Statistic:
 
 @lru_cache(maxsize=1)
 def default_kernels() -> Kernels:
-    """The compiled CPU backend."""
-    from fp4sim.kernels.cpu.kernels import CpuKernels
+    """The compiled CPU backend; the reference, same bits and slow, where numba is not installed (some GPU hosts)."""
+    try:
+        from fp4sim.kernels.cpu.kernels import CpuKernels
+    except ImportError:
+        from fp4sim.kernels.reference.kernels import ReferenceKernels
 
+        return ReferenceKernels
     return CpuKernels
 
 
@@ -67,7 +71,7 @@ def measure(
         blocks = run.block_amax(panel, tile, out)
         most, bad = blocks.max(), 0
         if not np.isfinite(most):
-            blocks, bad = _nonfinite(panels, geometry, cell, panel, tile, nonfinite)
+            blocks, bad = _nonfinite(panels, geometry, cell, panel, tile, nonfinite, run)
             most = blocks.max()
             if out is not None:
                 out[...] = blocks
@@ -82,7 +86,7 @@ def measure(
 
     merging = Lock()
     amax, count = np.float32(0), 0
-    for most, bad in run_all(largest, geometry.pieces, threads):
+    for most, bad in run_all(largest, panels.pieces(geometry), threads):
         amax = np.maximum(amax, most)
         count += bad
     return Statistic(amax, rows, count, geometry, maxima)
@@ -95,11 +99,12 @@ def _nonfinite(
     panel: NDArray[np.float32],
     tile: tuple[int, int],
     nonfinite: Nonfinite,
+    kernels: Kernels,
 ) -> tuple[NDArray[np.float32], int]:
     """Block maxima of a cell with NaN or Inf under the caller's policy, and how many there are."""
     bad = ~np.isfinite(panel)
     if nonfinite == "error":
         index = geometry.index_of(cell, int(np.flatnonzero(bad)[0]))
-        raise nonfinite_error(panels.tensor.info, index, panel[bad][0])
+        raise nonfinite_error(panels.tensor.info, index, float(panel[bad][0]))
     kept = np.where(bad, np.float32(0), panel) if nonfinite == "ignore" else panel
-    return default_kernels().block_amax(kept, tile), int(bad.sum())
+    return kernels.block_amax(kept, tile), int(bad.sum())

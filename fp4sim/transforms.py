@@ -48,7 +48,7 @@ class Rotation:
         whole = panel.shape[1] // self.size * self.size  # a panel may be padded to whole blocks
         if whole < panel.shape[1]:
             rotated = np.zeros_like(panel)
-            rotated[:, :whole] = kernels.rotate(np.ascontiguousarray(panel[:, :whole]), self.vector)
+            rotated[:, :whole] = kernels.rotate(panel[:, :whole].copy(), self.vector)
         else:
             rotated = kernels.rotate(panel, self.vector)
         return _as_bf16(rotated) if self.bf16 else rotated
@@ -110,7 +110,7 @@ def hadamard(size: int) -> NDArray[np.float64]:
 
 
 def _as_bf16(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rounded to bfloat16, nearest-even, kept as float32."""
-    import ml_dtypes
-
-    return values.astype(ml_dtypes.bfloat16).astype(np.float32)
+    """Rounded to bfloat16, nearest-even, kept as float32; in integers, so that it serves CuPy arrays too."""
+    bits = values.view(np.uint32)
+    rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) & np.uint32(0xFFFF0000)
+    return np.where(values == values, rounded.view(np.float32), values)  # not NaN

@@ -97,7 +97,8 @@ def _float_correction(
     quantizer: Quantizer, panel: NDArray[np.float32], encoded: Encoded, tile: tuple[int, int], group: int
 ) -> NDArray[np.float32]:
     """S as eager PyTorch computes it, in scaled units."""
-    first, factor = first_step(panel, encoded.scales, tile, divides=quantizer.cast_of().divides)
+    divides = quantizer.cast_of().divides
+    first, factor = first_step(panel, encoded.scales, tile, quantizer.kernels, divides=divides)
     with np.errstate(all="ignore"):
         z = np.asarray(first / expand(factor, tile), np.float32).reshape(panel.shape[0], -1, group)
         q = decode(encoded.codes, quantizer.spec.element).astype(np.float32).reshape(z.shape)

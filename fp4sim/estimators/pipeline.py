@@ -153,6 +153,6 @@ def prepare(
             panel = panels.load(geometry, cell, drop_nonfinite=nonfinite == "ignore")
             return pass_of_its_own.measure(quantizer, cell, panel)
 
-        found = run_all(largest, geometry.pieces, threads)
+        found = run_all(largest, panels.pieces(geometry), threads)
         quantizer = replace(quantizer, measured=np.float32(max(found)))
     return Pipeline(quantizer, panels, rotation, clamp)

@@ -1,4 +1,4 @@
-"""The primitives that every backend implements, bit-identical: reference (NumPy), cpu (numba), cuda (CuPy, later).
+"""The primitives that every backend implements, bit-identical: reference (NumPy), cpu (numba), cuda (CuPy).
 
 A *panel* is a C-contiguous float32 array (rows, cols) whose cols (and rows, for tiles) are whole blocks; padding is zeros.
 A backend knows neither scale rule nor dialect: it takes one factor a block and returns codes or sums.
@@ -59,7 +59,13 @@ class Criterion:
 
 
 class Kernels(Protocol):
-    """One backend's primitives. Shapes: panel x is (rows, cols); ``tile`` = (block rows, block cols)."""
+    """One backend's primitives. Shapes: panel x is (rows, cols); ``tile`` = (block rows, block cols).
+
+    ``takes_nonfinite``: whether panels and factors may hold NaN and Inf. Array types are NumPy's; the GPU's takes CuPy
+    arrays for panels and codes and NumPy's for what is one a block (:mod:`fp4sim.kernels.cuda.kernels`).
+    """
+
+    takes_nonfinite: bool
 
     def block_amax(
         self, x: NDArray[np.float32], tile: tuple[int, int], out: NDArray[np.float32] | None = None
@@ -68,6 +74,11 @@ class Kernels(Protocol):
 
     def cast(self, x: NDArray[np.float32], fmt: FloatFormat, rounding: Rounding) -> NDArray[np.unsignedinteger]:
         """Elementwise saturating cast (any shape) to codes; used for block scales."""
+
+    def scale(
+        self, x: NDArray[np.float32], factor: NDArray[np.float32], tile: tuple[int, int], *, divides: bool
+    ) -> NDArray[np.float32]:
+        """fl(x * factor[block]) (or fl(x / factor[block])), a new panel."""
 
     def rotate(
         self, x: NDArray[np.float32], signs: NDArray[np.float32], *, inverse: bool = False

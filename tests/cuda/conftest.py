@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fp4sim.errors import DeviceError
 from fp4sim.kernels.cuda import load
 from tests.cuda.fake_cupy import FakeCupy, fake_kernel
 
@@ -15,3 +16,12 @@ def host_device(monkeypatch):
     monkeypatch.setattr(load, "get_cupy", lambda: fake)
     monkeypatch.setattr(load, "kernel", fake_kernel)
     return fake
+
+
+@pytest.fixture(scope="session")
+def gpu():
+    """CuPy on a usable GPU; without one the reason is the skip's."""
+    try:
+        return load.get_cupy()
+    except DeviceError as error:
+        pytest.skip(str(error))

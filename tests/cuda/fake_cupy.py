@@ -6,6 +6,9 @@ What runs under it runs the same Python and the same kernel source as on a GPU; 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -52,6 +55,13 @@ class ndarray:  # noqa: N801
 
     def __array_function__(self, function: Any, _types: Any, args: Any, options: Any) -> Any:
         return _device(function(*_bare(args), **_bare(options)))
+
+    @property
+    def data(self) -> Any:
+        return SimpleNamespace(ptr=self.array.ctypes.data)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 2, 0
 
     def get(self) -> np.ndarray:
         return self.array.copy()
@@ -100,13 +110,27 @@ for _name in (*_UNARY, *_BITWISE, *_NUMBERS, "rand", "ror", "rxor", "radd", "rsu
     setattr(ndarray, f"__{_name}__", _operator(f"__{_name}__"))
 
 
+class FakeCuda:
+    """Devices and streams, of which there is one."""
+
+    @staticmethod
+    def Device(index: int) -> Any:  # noqa: N802
+        assert index == 0
+        return nullcontext()
+
+
 class FakeCupy:
     """The module: NumPy's functions on device arrays."""
 
-    ndarray = ndarray
+    ndarray, cuda = ndarray, FakeCuda
 
-    def asarray(self, value: Any, dtype: Any = None) -> ndarray:
-        return ndarray(np.array(value.array if isinstance(value, ndarray) else value, dtype))
+    def asarray(self, value: Any, dtype: Any = None, order: str = "K") -> ndarray:
+        if isinstance(value, ndarray):
+            return ndarray(np.asarray(value.array, dtype, order=order))
+        return ndarray(np.array(value, dtype, order=order))
+
+    def from_dlpack(self, value: ndarray) -> ndarray:
+        return value
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(np, name)
@@ -115,9 +139,9 @@ class FakeCupy:
         return lambda *args, **options: _device(found(*_bare(args), **_bare(options)))
 
 
-def fake_kernel(source: str, function: str, *_rest: Any, **_options: Any) -> Any:
+def fake_kernel(source: str, function: str, defines: Sequence[str] = ()) -> Any:
     """What load.kernel gives: a call that runs every thread in turn."""
-    library = host_library(source.replace(".cu", "_host.cpp"))
+    library = host_library(source, tuple(defines))
     address = ctypes.cast(getattr(library, function), ctypes.c_void_p)
 
     def run(grid: tuple[int], block: tuple[int], args: tuple[Any, ...], shared_mem: int = 0) -> None:

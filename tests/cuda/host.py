@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import os
 import shutil
 import subprocess
 import tempfile
@@ -17,19 +18,29 @@ from fp4sim.kernels.cuda.sources import source_folder
 HERE = Path(__file__).parent
 
 
-@lru_cache(maxsize=16)
-def host_library(source: str) -> ctypes.CDLL:
-    """A shared library of a .cpp file beside this one; skips without g++. -ffp-contract=off: bits count."""
+@lru_cache(maxsize=64)
+def host_library(source: str, defines: tuple[str, ...] = ()) -> ctypes.CDLL:
+    """A shared library of a .cpp file beside this one, or of a kernel file by the emulator; skips without g++.
+
+    -ffp-contract=off: bits count.
+    """
     compiler = shutil.which("g++") or shutil.which("c++")
     if compiler is None:
-        pytest.skip("no C++ compiler: the CUDA headers cannot be run on the CPU")
-    path = HERE / source
-    files = [*HERE.glob("*.h"), *HERE.glob("*.cpp"), *source_folder().glob("*.cu*")]
-    texts = "".join(file.read_text() for file in sorted(files))
-    built = Path(tempfile.gettempdir()) / f"fp4sim-{path.stem}-{hashlib.sha256(texts.encode()).hexdigest()[:16]}.so"
+        pytest.skip("no C++ compiler: the CUDA sources cannot be run on the CPU")
+    text = f'#include "emulate.h"\n#include "{source}"\n' if source.endswith(".cu") else (HERE / source).read_text()
+    files = [*HERE.glob("*.h"), *source_folder().glob("*.cu*")]
+    texts = "".join([text, *defines, *(file.read_text() for file in sorted(files))])
+    built = Path(tempfile.gettempdir()) / f"fp4sim-{source}-{hashlib.sha256(texts.encode()).hexdigest()[:16]}.so"
     if not built.is_file():
-        partial = built.with_suffix(f".{id(path)}.part")
-        command = [compiler, "-std=c++17", "-O2", "-ffp-contract=off", "-fPIC", "-shared", "-Wall", "-Werror"]
-        subprocess.run([*command, f"-I{source_folder()}", f"-I{HERE}", str(path), "-o", str(partial)], check=True)
+        partial = built.with_suffix(f".{os.getpid()}.part")
+        command = [compiler, "-std=c++17", "-O1", "-ffp-contract=off", "-fPIC", "-shared", "-Wall", "-Werror"]
+        command += [
+            "-Wno-unknown-pragmas",
+            "-Wno-unused-variable",
+            "-Wno-unused-function",
+            *(f"-D{d}" for d in defines),
+        ]
+        command += [f"-I{source_folder()}", f"-I{HERE}", "-x", "c++", "-", "-o", str(partial)]
+        subprocess.run(command, input=text, text=True, check=True)
         partial.replace(built)
     return ctypes.CDLL(str(built))

@@ -36,11 +36,13 @@ class CpuKernels:
     """See :class:`fp4sim.kernels.interface.Kernels`. Panels are C-contiguous."""
 
     name = "cpu"
+    takes_nonfinite = False
     block_amax = staticmethod(amax.block_amax)
     pack = staticmethod(packing.pack)
     unpack = staticmethod(blocks.unpack)
     histogram = staticmethod(packing.histogram)
     rotate = staticmethod(rotate.rotate)
+    scale = staticmethod(ReferenceKernels.scale)
 
     @staticmethod
     def error_sums(

@@ -19,7 +19,7 @@ from fp4sim.kernels.cuda.arguments import (
     rounding_number,
     stream_numbers,
 )
-from fp4sim.kernels.interface import Place
+from fp4sim.kernels.interface import ElementCast, Place
 from fp4sim.kernels.reference.kernels import ReferenceKernels
 from fp4sim.randbits import Stream
 
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fp4sim.floats import FloatFormat
-    from fp4sim.kernels.interface import Criterion, ElementCast
+    from fp4sim.kernels.interface import Criterion
     from fp4sim.rounding import Rounding
     from fp4sim.stats.sums import PanelSums
 
 _SOURCE = "panel.cu"
 _RUN, _SEGMENT, _MOST_ROWS = 8, 64, 128
+_KINDS = ("float32", "uint16", "float16", "float64")  # bfloat16 by its bits
 _METRICS, _ORDERS = ("mse", "mae", "absmax"), ("exact", "scaled", "product")
 
 
 def on_device(array: Any, dtype: Any = None) -> Any:
     """A C-contiguous CuPy array of what may be NumPy's."""
-    cupy = load.get_cupy()
     with load.device_errors():
-        return cupy.ascontiguousarray(cupy.asarray(array, dtype))
+        return load.get_cupy().asarray(array, dtype, order="C")
 
 
 def on_host(array: Any) -> NDArray[Any]:
@@ -52,6 +52,7 @@ class CudaKernels:
     """See :class:`fp4sim.kernels.interface.Kernels` and the module's first lines for which arrays lie where."""
 
     name = "cuda"
+    takes_nonfinite = True
 
     @staticmethod
     def block_amax(x: Any, tile: tuple[int, int], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
@@ -66,10 +67,19 @@ class CudaKernels:
         out[...] = maxima
         return out
 
+    @classmethod
+    def cast(cls, x: NDArray[np.float32], fmt: FloatFormat, rounding: Rounding) -> NDArray[np.unsignedinteger]:
+        """Elementwise cast of block scales, which lie on the host."""
+        flat, one = np.ascontiguousarray(x).reshape(1, -1), np.ones((1, 1), np.float32)
+        return on_host(cls.encode(flat, one, flat.shape, ElementCast(fmt, rounding))).reshape(x.shape)
+
     @staticmethod
-    def cast(x: Any, fmt: FloatFormat, rounding: Rounding) -> NDArray[np.unsignedinteger]:
-        """Elementwise cast of block scales, on the host as they are."""
-        return ReferenceKernels.cast(x, fmt, rounding)
+    def scale(x: Any, factor: NDArray[np.float32], tile: tuple[int, int], *, divides: bool) -> Any:
+        """Every element by its block's factor."""
+        out = empty(x.shape, x.dtype)
+        args = (x, on_device(factor, np.float32), out, x.size, x.shape[1], *tile, 32 if divides else 0)
+        load.launch(load.kernel(_SOURCE, "scale_panel"), -(-x.size // _RUN), args)
+        return out
 
     @staticmethod
     def te_scales(
@@ -94,10 +104,8 @@ class CudaKernels:
     @staticmethod
     def dequantize(codes: Any, decode: NDArray[np.float64], tile: tuple[int, int], fmt: FloatFormat) -> Any:
         """Values of codes, rounded once."""
-        cupy, (rows, cols) = load.get_cupy(), codes.shape
-        out = empty((rows, cols), cupy.float32)
-        args = (codes, on_device(decode), out, rows * cols, cols, *tile, codes.dtype.itemsize, *format_numbers(fmt))
-        load.launch(load.kernel(_SOURCE, "dequantize_panel"), -(-codes.size // _RUN), args)
+        out = empty(codes.shape, np.float32)
+        dequantize_into(out, codes, on_device(decode), codes.shape[1], tile, codes.dtype.itemsize, fmt)
         return out
 
     @classmethod
@@ -110,10 +118,10 @@ class CudaKernels:
         stream: Stream | None = None,
         place: Place | None = None,
     ) -> Any:
-        """Codes of the scaled panel."""
+        """Codes of the scaled panel; of block scales on the host, which estimators round, on the host."""
         out = empty(x.shape, cast.fmt.code_dtype)
-        cls._encode(x, factor, tile, cast, stream, place, out, cast.fmt.code_dtype.itemsize)
-        return out
+        cls._encode(on_device(x), factor, tile, cast, stream, place, out, cast.fmt.code_dtype.itemsize)
+        return on_host(out) if isinstance(x, np.ndarray) else out
 
     @classmethod
     def encode_packed(
@@ -231,6 +239,17 @@ class CudaKernels:
         """Float64 sums of the panel's cells."""
         host = on_host(x), on_host(codes)
         return ReferenceKernels.error_sums(*host, factor, decode, amax, tile, cast, valid, cell_rows)
+
+
+def dequantize_into(
+    out: Any, codes: Any, decode: Any, cols: int, tile: tuple[int, int], width: int, fmt: FloatFormat
+) -> None:
+    """Fill ``out``, (rows, cols) of float32, float16, float64 or bfloat16 as uint16, in one rounding; all on the device.
+
+    ``width``: bytes a code takes in ``codes``, 0 for two codes a byte.
+    """
+    args = (codes, decode, out, out.size, cols, *tile, width, _KINDS.index(out.dtype.name), *format_numbers(fmt))
+    load.launch(load.kernel(_SOURCE, "dequantize_panel"), -(-out.size // _RUN), args)
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> Any:

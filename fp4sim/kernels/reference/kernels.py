@@ -29,6 +29,7 @@ class ReferenceKernels:
     """NumPy definitions; see :class:`fp4sim.kernels.interface.Kernels`."""
 
     name = "reference"
+    takes_nonfinite = True
     block_amax = staticmethod(blocks.block_amax)
     pack = staticmethod(blocks.pack)
     unpack = staticmethod(blocks.unpack)
@@ -44,6 +45,15 @@ class ReferenceKernels:
         """Values of codes, rounded once."""
         with np.errstate(over="ignore", invalid="ignore"):
             return (decode_codes(codes, fmt) * blocks.expand(decode, tile)).astype(np.float32)
+
+    @staticmethod
+    def scale(
+        x: NDArray[np.float32], factor: NDArray[np.float32], tile: tuple[int, int], *, divides: bool
+    ) -> NDArray[np.float32]:
+        """Every element by its block's factor."""
+        first = blocks.expand(factor, tile)
+        with np.errstate(all="ignore"):
+            return np.asarray(x / first if divides else x * first)
 
     @staticmethod
     def histogram(codes: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -1,0 +1,1 @@
+"""Quantization of what lies on a GPU; imported only when something does."""

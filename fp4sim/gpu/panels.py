@@ -1,0 +1,82 @@
+"""Panels of a tensor on the GPU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fp4sim.gpu.arrays import DeviceArray, widen
+from fp4sim.io.source import Tensor, TensorInfo
+from fp4sim.kernels.cuda import load
+from fp4sim.kernels.cuda.kernels import on_device, zeros
+from fp4sim.panels import Panels
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fp4sim.geometry import Cell, Geometry
+
+PIECE_ELEMENTS = 1 << 24  # enough to fill a GPU, and float32 copies of it stay small
+
+
+class DeviceTensor(Tensor):
+    """A tensor on the GPU as sources of the host know it: by name, shape and dtype."""
+
+    load_whole = True
+
+    def __init__(self, name: str, array: DeviceArray) -> None:
+        super().__init__(TensorInfo(name, tuple(array.raw.shape), array.dtype))
+        self.array = array
+
+    def _read(self, start: int, stop: int) -> NDArray[Any]:
+        """A copy on the host, widened to float32."""
+        flat = self.array.raw.reshape(-1)[start:stop]
+        return np.asarray(widen(flat, self.array.dtype).get())
+
+
+class DevicePanels(Panels):
+    """See :class:`fp4sim.panels.Panels`; panels are CuPy arrays."""
+
+    def __init__(self, tensor: DeviceTensor, axis: int) -> None:
+        self.tensor, self.axis = tensor, axis
+        self._changes, self._drop = (), False
+        self._dtype = tensor.array.dtype
+        self.moved_last = axis in (-1, len(tensor.info.shape) - 1)
+        self.resident = True
+        cupy = load.get_cupy()
+        with load.device_errors():
+            moved = cupy.ascontiguousarray(cupy.moveaxis(tensor.array.raw, axis, -1))
+        self._matrix: Any = moved.reshape(-1, moved.shape[-1])
+
+    def load(self, geometry: Geometry, cell: Cell, *, drop_nonfinite: bool = False) -> Any:
+        """A cell's panel on the GPU: float32, C-contiguous, padded with zeros."""
+        cupy = load.get_cupy()
+        part = self._matrix[cell.row0 : cell.row0 + cell.rows, cell.col0 : cell.col0 + cell.cols]
+        with load.device_errors():
+            values = widen(part, "float32" if part.dtype == np.float32 else self._dtype)
+            if drop_nonfinite or self._drop:
+                values = cupy.where(cupy.isfinite(values), values, np.float32(0))
+            panel, shape = cupy.ascontiguousarray(values), geometry.padded(cell)
+            if values.shape != shape:
+                panel = cupy.zeros(shape, np.float32)
+                panel[: cell.rows, : cell.cols] = values
+            for change in self._changes:
+                panel = change(cell, panel)
+        return panel
+
+    def whole(self) -> Any:
+        """Not on the GPU: quantiles are taken on the host."""
+        raise NotImplementedError("whole tensors are read on the host")
+
+    def pieces(self, geometry: Geometry) -> tuple[Cell, ...]:
+        """Larger pieces than the host's, which change no bit."""
+        return geometry.grid(PIECE_ELEMENTS)
+
+    def zeros(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+        """A CuPy array."""
+        return zeros(shape, dtype)
+
+    def beside(self, blocks: NDArray[Any]) -> Any:
+        """A CuPy copy."""
+        return on_device(blocks)

@@ -1,2 +1,0 @@
-#include "emulate.h"
-#include "panel.cu"
