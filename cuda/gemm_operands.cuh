@@ -78,11 +78,8 @@ FP4_HD float power(int exponent) {  // 2^exponent, held within the normal floats
     return float_of((u32)((exponent < -126 ? -126 : exponent > 127 ? 127 : exponent) + 127) << 23);
 }
 
-// Places of values in chunks of 16 bytes and of anchors in lines of 16 bytes; steps of 64 elements a row.
+// Where the line of a row and a step lies, in lines: 128 bytes of values, 16 of anchors. `steps`: of 64 elements a row.
 FP4_HD i64 line_place(i64 row, i64 step, i64 steps) { return (row / 128 * steps + step) * 128 + row % 128; }
-FP4_HD i64 chunk_place(i64 row, i64 step, i64 steps, int chunk) {
-    return line_place(row, step, steps) * 8 + (chunk ^ (int)(row & 7));
-}
 
 #if defined(__CUDACC__)
 
@@ -118,14 +115,15 @@ struct Extremes {
     int value_spread, anchor_spread, lowest, highest;
 };
 
-constexpr int NONE = 1 << 20, ZERO_EXPONENT = 1024;
+constexpr int NONE = 1 << 20, ZERO_EXPONENT = 1024, OPERAND_THREADS = 128;
 
 // One block a row. Rows beyond `rows` and groups beyond `groups` are zeros. norms: [step][padded_rows], the Euclidean norm of
 // 64 elements, rounded up; pool: the largest of POOL rows; spread: exponents from the unit to the largest anchor.
-extern "C" __global__ void gemm_operand(const u8* codes, const u8* scales, const ScaleEntry* table, i64 rows, i64 groups,
+extern "C" __global__ void __launch_bounds__(OPERAND_THREADS) gemm_operand(const u8* codes, const u8* scales, const ScaleEntry* table, i64 rows, i64 groups,
                                         i64 padded_rows, i64 padded_groups, i64 block, i64 scale_unit, i64 anchoring,
-                                        uint4* values, uint2* anchors, float* norms, int* pool, int* spread, int* pool_spread,
+                                        uint4* values, Anchor* anchors, float* norms, int* pool, int* spread, int* pool_spread,
                                         float* unshift, Extremes* extremes) {
+    __shared__ uint4 staged[2 * OPERAND_THREADS];
     __shared__ int unit, value_top, anchor_top, anchor_least, nan;
     const i64 row = blockIdx.x, given = row < rows ? groups : 0, steps = padded_groups / 4;
     if (threadIdx.x == 0) unit = NONE, value_top = anchor_top = -NONE, anchor_least = NONE, nan = 0;
@@ -164,38 +162,43 @@ extern "C" __global__ void gemm_operand(const u8* codes, const u8* scales, const
         if (anchored && ZERO_EXPONENT + anchor_top > extremes->highest)
             atomicMax(&extremes->highest, ZERO_EXPONENT + anchor_top);
     }
-    for (i64 first = 0; first < padded_groups; first += 2 * blockDim.x) {  // a thread two groups; whole warps: they shuffle
-        const i64 index = first + 2 * threadIdx.x;
-        Group pair[2] = {};
-        u32 half_scale[2], words[2] = {};
-        float squares = 0.0f;
+    for (i64 first = 0; first < padded_groups; first += OPERAND_THREADS) {  // a thread a group; whole warps: they shuffle
+        const i64 index = first + threadIdx.x;
+        Group group = {};
+        if (index < given) group = read_group(codes, scales, table, row, index, groups, (int)block);
+        const float scale = group.has_value() ? (float)group.significand * power(group.exponent - (int)scale_unit + shift) : 0.0f;
+        const u32 half_scale = half_twice(scale);
 #pragma unroll
         for (int i = 0; i < 2; ++i) {
-            Group& group = pair[i];
-            if (index + i < given) group = read_group(codes, scales, table, row, index + i, groups, (int)block);
-            const float scale = group.has_value() ? (float)group.significand * power(group.exponent - (int)scale_unit + shift) : 0.0f;
-            half_scale[i] = half_twice(scale);
-            squares = __fadd_ru(squares, __fmul_ru((float)doubled_squares(group), 0.25f * scale * scale));
+            const u32 x = group.codes[i];
+            staged[(threadIdx.x / 4) * 8 + ((2 * (threadIdx.x % 4) + i) ^ (row & 7))] =
+                make_uint4(scaled_pair(x, half_scale), scaled_pair(x >> 8, half_scale), scaled_pair(x >> 16, half_scale),
+                           scaled_pair(x >> 24, half_scale));
+        }
+        float squares = __fmul_ru((float)doubled_squares(group), 0.25f * scale * scale);
+        squares = __fadd_ru(squares, __shfl_xor_sync(~0u, squares, 1));
+        squares = __fadd_ru(squares, __shfl_xor_sync(~0u, squares, 2));
+        if (index < padded_groups) {
+            const i64 step = index / 4;
             const u32 mask = group.anchor_mask((int)anchoring);
             const int field = group.exponent + shift + 127;
-            if (mask && field > 0) words[i] = (u32)min(field, 254) << 23 | mask | (__popc(mask) < 9 ? SIGN : 0u);
+            anchors[line_place(row, step, steps) * 4 + index % 4] =
+                mask && field > 0 ? (u32)min(field, 254) << 23 | mask | (__popc(mask) < 9 ? SIGN : 0u) : 0u;
+            const float norm = __fsqrt_ru(squares);
+            if (index % 4 == 0) {
+                norms[step * padded_rows + row] = norm;
+                int* top = &pool[step * (padded_rows / POOL) + row / POOL];
+                if (__float_as_int(norm) > *top) atomicMax(top, __float_as_int(norm));
+            }
         }
-        squares = __fadd_ru(squares, __shfl_xor_sync(~0u, squares, 1));
-        if (index >= padded_groups) continue;
-        const i64 step = index / 4;
-        const int half = (int)(index / 2 % 2);
+        __syncthreads();
 #pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            const u32 x = pair[i / 2].codes[i % 2], scale = half_scale[i / 2];
-            values[chunk_place(row, step, steps, 4 * half + i)] = make_uint4(
-                scaled_pair(x, scale), scaled_pair(x >> 8, scale), scaled_pair(x >> 16, scale), scaled_pair(x >> 24, scale));
+        for (int i = 0; i < 2; ++i) {
+            const int chunk = threadIdx.x + i * OPERAND_THREADS;
+            const i64 step = first / 4 + chunk / 8;
+            if (step < steps) values[line_place(row, step, steps) * 8 + chunk % 8] = staged[chunk];
         }
-        anchors[line_place(row, step, steps) * 2 + half] = make_uint2(words[0], words[1]);
-        if (half) continue;
-        const float norm = __fsqrt_ru(squares);
-        norms[step * padded_rows + row] = norm;
-        int* top = &pool[step * (padded_rows / POOL) + row / POOL];
-        if (__float_as_int(norm) > *top) atomicMax(top, __float_as_int(norm));
+        __syncthreads();
     }
 }
 

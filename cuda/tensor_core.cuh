@@ -70,12 +70,12 @@ __device__ __forceinline__ void barrier_expect(u32 barrier, u32 bytes) {
 }
 __device__ __forceinline__ void barrier_arrive_at(u32 barrier, u32 rank) {  // the same barrier of a block of the cluster
     asm volatile("{.reg .b32 remote; mapa.shared::cluster.u32 remote, %0, %1;"
-                 "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];}" ::"r"(barrier), "r"(rank)
+                 "mbarrier.arrive.shared::cluster.b64 _, [remote];}" ::"r"(barrier), "r"(rank)
                  : "memory");
 }
 __device__ __forceinline__ void barrier_wait(u32 barrier, u32 parity) {
     asm volatile("{.reg .pred done; AGAIN:"
-                 "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1;"
+                 "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;"
                  "@!done bra AGAIN;}" ::"r"(barrier), "r"(parity)
                  : "memory");
 }
@@ -84,8 +84,8 @@ __device__ __forceinline__ u32 cluster_rank() {
     asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
     return rank;
 }
-__device__ __forceinline__ void cluster_sync() {
-    asm volatile("barrier.cluster.arrive.release.aligned; barrier.cluster.wait.acquire.aligned;" ::: "memory");
+__device__ __forceinline__ void cluster_sync() {  // orders no memory but what barrier_init_fence does
+    asm volatile("barrier.cluster.arrive.relaxed.aligned; barrier.cluster.wait.aligned;" ::: "memory");
 }
 __device__ __forceinline__ void bulk_copy(u32 shared, const void* global, u32 bytes, u32 barrier) {
     asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(shared),

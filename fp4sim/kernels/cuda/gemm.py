@@ -31,7 +31,7 @@ OUTS = {"float32": np.float32, "bfloat16": np.uint16, "float16": np.float16}
 
 _SOURCE = "gemm.cu"
 _TILE_M, _TILE_N, _POOL, _CHUNK = 128, 256, 256, 8  # as in the sources; _CHUNK: groups between two looks of the proof
-_STAGE, _DENSE_SHARED = (_TILE_M + _TILE_N) * 128, 3 * (64 + 64) * (128 + 16)
+_STAGE, _DENSE_SHARED, _SPARSE_SHARED = (_TILE_M + _TILE_N) * 128, 3 * (64 + 64) * (128 + 16), 4 * 4 * 24 * (128 + 16)
 _LEAST_PROVEN_FRACTION, _MOST_FRACTION = 24, 35
 # What the float32 steps hold: exponents from a row's unit to its values and to its anchors, sums of two rows' exponents.
 _VALUE_SPREAD, _ANCHOR_SPREAD, _LOWEST, _HIGHEST, _FURTHEST = 26, 40, -88, 80, 100
@@ -167,15 +167,16 @@ def _proven(a: Operand, b: Operand, rule: Rule, finish: Epilogue, out: Any) -> N
     shared = _stages(device.id) * _STAGE + 1024
     _launch("gemm_proven", tiles, 256, (a.values, b.values, *bounds, *numbers, *tail), shared)
     _dense(a, b, rule, finish, out, lists)
-    blocks = min(8 * device.attributes["MultiProcessorCount"], 64 * tiles)
-    _launch("gemm_sparse", blocks, 128, (a.values, b.values, a.anchors, b.anchors, *numbers, *tail))
+    blocks = min(4 * _processors(device.id), 64 * tiles)
+    _launch("gemm_sparse", blocks, 128, (a.values, b.values, a.anchors, b.anchors, *numbers, *tail), _SPARSE_SHARED)
 
 
 def _dense(a: Operand, b: Operand, rule: Rule, finish: Epilogue, out: Any, lists: Any) -> None:
     """The steps over tiles: those listed, or all."""
     arguments = (a.values, b.values, a.anchors, b.anchors, a.padded[0], b.padded[0], a.padded[1] // 4, rule.fraction)
     tail = (*_tail(a.unshift, b.unshift, finish, out), 0 if lists is None else lists)
-    _launch("gemm_dense", 8 * _tiles(a, b), 256, (*arguments, *tail), _DENSE_SHARED)
+    blocks = min(3 * _processors(get_cupy().cuda.Device().id), 8 * _tiles(a, b))
+    _launch("gemm_dense", blocks, 256, (*arguments, *tail), _DENSE_SHARED)
 
 
 def _tiles(a: Operand, b: Operand) -> int:
@@ -206,6 +207,11 @@ def _tail(unshift_a: Any, unshift_b: Any, finish: Epilogue, out: Any) -> tuple[A
     c, bias = (0 if array is None else array for array in (finish.c, finish.bias))
     numbers = (np.float32(finish.factor), np.float32(finish.beta))
     return (unshift_a, unshift_b, c, bias, *numbers, out, list(OUTS).index(finish.out), *out.shape)
+
+
+@lru_cache(maxsize=32)
+def _processors(device: int) -> int:
+    return int(get_cupy().cuda.Device(device).attributes["MultiProcessorCount"])
 
 
 @lru_cache(maxsize=64)
