@@ -41,7 +41,9 @@ def gaussian(rows: int, k: int, seed: int) -> tuple[Any, Any]:
     x = cupy.random.default_rng(seed).standard_normal((rows, k), cupy.float32)
     factor = cupy.float32(2688) / cupy.abs(x).max()
     bytes_to = cupy.asarray(np.arange(127))
-    grid = cupy.where(bytes_to < 8, bytes_to / 512, (8 + bytes_to % 8) * 2.0 ** (bytes_to // 8 - 10.0)).astype(cupy.float32)
+    grid = cupy.where(bytes_to < 8, bytes_to / 512, (8 + bytes_to % 8) * 2.0 ** (bytes_to // 8 - 10.0)).astype(
+        cupy.float32
+    )
     wanted = cupy.abs(x.reshape(rows, -1, 16)).max(-1) * (factor / 6)
     scales = cupy.searchsorted((grid[1:] + grid[:-1]) / 2, wanted).astype(cupy.uint8)
     scaled = x.reshape(rows, -1, 16) * (factor / grid[scales])[..., None]

@@ -18,9 +18,9 @@ struct Lines {  // two rows (or columns) of a thread: four groups' anchors each
     Anchor anchor[2][4];
 
     __device__ __forceinline__ void set(int i, uint4 x) {
-        anchor[i][0] = x.x, anchor[i][1] = x.y, anchor[i][2] = x.z, anchor[i][3] = x.w;
+        anchor[i][0] = (int)x.x, anchor[i][1] = (int)x.y, anchor[i][2] = (int)x.z, anchor[i][3] = (int)x.w;
     }
-    __device__ __forceinline__ u32 signs() const {  // in bit 31
+    __device__ __forceinline__ Anchor all() const {
         return (anchor[0][0] | anchor[0][1] | anchor[0][2]) | (anchor[0][3] | anchor[1][0] | anchor[1][1]) | anchor[1][2] |
                anchor[1][3];
     }
@@ -35,7 +35,7 @@ __device__ __forceinline__ void step_16x8(float (&c)[4], const uint4 (&a)[4], co
         mma_16816_zero(sums[2 * p], a[2 * p], b[p].x, b[p].y);
         mma_16816_zero(sums[2 * p + 1], a[2 * p + 1], b[p].z, b[p].w);
     }
-    const bool sure = !__any_sync(~0u, (rows.signs() | columns.signs()) >> 31);
+    const bool sure = !__any_sync(~0u, (rows.all() | columns.all()) & FEW);
     if (sure) {
 #pragma unroll
         for (int i = 0; i < 4; ++i)

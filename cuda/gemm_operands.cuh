@@ -6,8 +6,7 @@
 //
 // Values lie as shared memory holds them: tiles of 128 rows by 64 elements of K, 16 KiB in one piece; a row of 128 bytes is 8
 // chunks of 8 elements, chunk i at place i ^ (row & 7), the swizzle that Hopper's matrix instructions read and in which no
-// banks meet. Anchors lie in the same tiles, 16 bytes a row. An anchor's sign says that fewer than 9 of its group's elements
-// count: two groups without it share a product that counts, whichever they are.
+// banks meet. Anchors lie in the same tiles, 16 bytes a row.
 #pragma once
 
 #include "mma_step.cuh"
@@ -109,8 +108,8 @@ __device__ __forceinline__ int doubled_squares(const Group& group) {
     return sum;
 }
 
-// Extremes over all rows, for the host, from zeros: the largest spread of values and of anchors, and of the exponents that
-// anchor the largest of ZERO_EXPONENT - exponent and ZERO_EXPONENT + exponent.
+// Extremes over all rows, for the host, from zeros: the largest distance of a row's unit from its values and from its
+// anchors, and of the exponents that anchor the largest of ZERO_EXPONENT - exponent and ZERO_EXPONENT + exponent.
 struct Extremes {
     int value_spread, anchor_spread, lowest, highest;
 };
@@ -155,7 +154,8 @@ extern "C" __global__ void __launch_bounds__(OPERAND_THREADS) gemm_operand(const
         spread[row] = reach;
         unshift[row] = nan ? float_of(MAGNITUDE) : power(-shift);
         if (reach > pool_spread[row / POOL]) atomicMax(&pool_spread[row / POOL], reach);
-        if (reach > extremes->anchor_spread) atomicMax(&extremes->anchor_spread, reach);
+        const int around = unit < NONE && anchored ? max(reach, unit - anchor_least) : 0;
+        if (around > extremes->anchor_spread) atomicMax(&extremes->anchor_spread, around);
         if (unit < NONE && value_top - unit > extremes->value_spread) atomicMax(&extremes->value_spread, value_top - unit);
         if (anchored && ZERO_EXPONENT - anchor_least > extremes->lowest)
             atomicMax(&extremes->lowest, ZERO_EXPONENT - anchor_least);
@@ -181,9 +181,7 @@ extern "C" __global__ void __launch_bounds__(OPERAND_THREADS) gemm_operand(const
         if (index < padded_groups) {
             const i64 step = index / 4;
             const u32 mask = group.anchor_mask((int)anchoring);
-            const int field = group.exponent + shift + 127;
-            anchors[line_place(row, step, steps) * 4 + index % 4] =
-                mask && field > 0 ? (u32)min(field, 254) << 23 | mask | (__popc(mask) < 9 ? SIGN : 0u) : 0u;
+            anchors[line_place(row, step, steps) * 4 + index % 4] = anchor_word(mask, __popc(mask), group.exponent + shift);
             const float norm = __fsqrt_ru(squares);
             if (index % 4 == 0) {
                 norms[step * padded_rows + row] = norm;

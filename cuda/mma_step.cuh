@@ -6,13 +6,12 @@
 
 namespace fp4 {
 
-FP4_HD float magnitude_of(float x) { return float_of(bits_of(x) & MAGNITUDE); }
-
-FP4_HD float larger(float a, float b) {
+// max(a + b, c), one instruction on Hopper.
+FP4_HD int larger_sum(int a, int b, int c) {
 #if defined(__CUDA_ARCH__)
-    return fmaxf(a, b);
+    return __viaddmax_s32(a, b, c);
 #else
-    return a > b ? a : b;
+    return a + b > c ? a + b : c;
 #endif
 }
 
@@ -43,9 +42,17 @@ FP4_HD float float_from(int x) {  // |x| <= 2^24 or a multiple of 2^24: exact
 #endif
 }
 
-// What a group of 16 is to an output: the power of two that it anchors at, a float without its low 16 bits, and in these a
-// bit for each element that may anchor. The sign is set where these are fewer than 9; a group that never anchors is 0.
-using Anchor = u32;
+// What a group of 16 is to an output: the exponent that it anchors at, plus ANCHOR_BIAS, from bit 23; FEW where fewer than 9 of
+// its elements may anchor; a bit for each that may. Sums of two compare as sums of exponents do.
+using Anchor = int;
+constexpr int ANCHOR_BIAS = 64;
+constexpr Anchor FEW = 1 << 20, NEVER_ANCHORS = -(1 << 30);
+
+FP4_HD Anchor anchor_word(u32 mask, int elements, int exponent) {
+    const int field = exponent + ANCHOR_BIAS;
+    if (!mask) return NEVER_ANCHORS;
+    return (field < 1 ? 1 : field > 127 ? 127 : field) << 23 | (elements < 9 ? FEW : 0) | (Anchor)mask;
+}
 
 // The step in float32, for rows shifted so that nothing leaves float32's range (gemm_operands.cuh):
 //   t: the four groups' sums under their scales, at most 20 significant bits, below 2^11 of the power that they anchor at;
@@ -54,18 +61,19 @@ using Anchor = u32;
 // an addend gives its multiple of 2^26 there (0 where it has bits below the quantum, being below 2^23 then); what is left of
 // it is exact, at most 2^25, and is cut by the conversion to an integer. At last the low sum's own multiple of 2^24 goes to
 // the high one, and one addition toward zero is the step's rounding.
-// SURE: no anchor has its sign set, so that all pairs of groups take part (and zeros add nothing to the maximum).
+// SURE: no anchor is FEW: two groups of 9 elements or more share one, so that every pair of groups that may anchor does.
 template <bool SURE>
 FP4_HD float narrow_step(const float (&t)[4], const Anchor (&a)[4], const Anchor (&b)[4], float c, int fraction) {
     constexpr float SPLIT = 0x1.8p49f;
-    float top = larger(magnitude_of(c), 0x1p-64f);
+    constexpr int LEAST = (2 * ANCHOR_BIAS - 64) << 23, TO_FLOAT = (2 * ANCHOR_BIAS - 127) << 23;
+    int top = larger_sum((int)(bits_of(c) & MAGNITUDE), TO_FLOAT, LEAST);
 #if defined(__CUDACC__)
 #pragma unroll
 #endif
     for (int g = 0; g < 4; ++g)
-        if (SURE || (a[g] & b[g] & 0xFFFFu)) top = larger(top, magnitude_of(mul(float_of(a[g]), float_of(b[g]))));
-    const u32 anchor = bits_of(top) & INF_BITS;
-    const float per_quantum = float_of(((254u + (u32)fraction) << 23) - anchor);
+        if (SURE || (a[g] & b[g] & 0xFFFF)) top = larger_sum(a[g], b[g], top);
+    const u32 anchor = (u32)top & INF_BITS;  // biased by 2 ANCHOR_BIAS
+    const float per_quantum = float_of(((u32)(2 * ANCHOR_BIAS + 127 + fraction) << 23) - anchor);
     float high = fma_near(c, per_quantum, SPLIT);
     int low = whole_part(fma_near(c, per_quantum, add(SPLIT, -high)));
 #if defined(__CUDACC__)
@@ -78,7 +86,7 @@ FP4_HD float narrow_step(const float (&t)[4], const Anchor (&a)[4], const Anchor
     }
     high = add(add(high, -SPLIT), float_from(low & (int)0xFF000000u));
     const float sum = add_toward_zero(high, float_from(low & 0x00FFFFFF));
-    return mul(sum, float_of(anchor - ((u32)fraction << 23)));
+    return mul(sum, float_of(anchor - ((u32)(2 * ANCHOR_BIAS - 127 + fraction) << 23)));
 }
 
 // A group's sum and scale in integers: the value is sum * 2^(exponent - unit).

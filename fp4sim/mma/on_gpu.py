@@ -19,11 +19,13 @@ _FEWEST_BITS, _MOST_BITS = 8, 37
 
 
 def covers(model: MmaModel, block: int) -> bool:
-    """Whether the GPU computes a model: steps of 64 in groups of 16, cut toward zero below the scales' exponents, C among them."""
+    """Whether the GPU computes a model: steps of 64 in groups of 16, C among the addends, all cut toward zero."""
     shape = (model.step, model.group, model.align, model.result, model.c_place, model.anchor)
     like_blackwell = shape == (64, 16, "rz", "rz", "fused", "exponent") and model.anchoring in ANCHORINGS
     corners = model.signed_scale or model.flush_result or model.negative_zero or model.subnormal_c != "native"
-    kept = model.fraction is not None and model.fraction == model.window_c and _FEWEST_BITS <= model.fraction <= _MOST_BITS
+    kept = (
+        model.fraction is not None and model.fraction == model.window_c and _FEWEST_BITS <= model.fraction <= _MOST_BITS
+    )
     return like_blackwell and not corners and kept and (model.order == "contiguous" or block == 16)
 
 

@@ -22,17 +22,21 @@ void host_wide(const int* sums, const int* exponents, const u8* anchors, const u
 }
 
 // The same with groups' sums under their scales and anchor words, from +0.
-void host_narrow(const float* sums, const u32* a, const u32* b, float* d, i64 outputs, i64 steps, int fraction) {
+void host_narrow(const float* sums, const Anchor* a, const Anchor* b, float* d, i64 outputs, i64 steps, int fraction) {
     for (i64 i = 0; i < outputs; ++i) {
         d[i] = 0.0f;
         for (i64 at = i * steps * 4; at < (i + 1) * steps * 4; at += 4) {
             const float t[4] = {sums[at], sums[at + 1], sums[at + 2], sums[at + 3]};
-            const u32 left[4] = {a[at], a[at + 1], a[at + 2], a[at + 3]}, top[4] = {b[at], b[at + 1], b[at + 2], b[at + 3]};
-            u32 signs = 0;
-            for (int g = 0; g < 4; ++g) signs |= left[g] | top[g];
-            d[i] = signs & SIGN ? narrow_step<false>(t, left, top, d[i], fraction) : narrow_step<true>(t, left, top, d[i], fraction);
+            const Anchor left[4] = {a[at], a[at + 1], a[at + 2], a[at + 3]}, top[4] = {b[at], b[at + 1], b[at + 2], b[at + 3]};
+            Anchor all = 0;
+            for (int g = 0; g < 4; ++g) all |= left[g] | top[g];
+            d[i] = all & FEW ? narrow_step<false>(t, left, top, d[i], fraction) : narrow_step<true>(t, left, top, d[i], fraction);
         }
     }
+}
+
+void host_anchors(const u32* masks, const int* elements, const int* exponents, Anchor* words, i64 n) {
+    for (i64 i = 0; i < n; ++i) words[i] = anchor_word(masks[i], elements[i], exponents[i]);
 }
 
 // Groups of 16 codes under scale bytes: signed doubled elements, significand (-1: NaN), exponent, mask of anchors, zeros.

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fp4sim.kernels.cuda.gemm import ANCHORINGS, Rule
-from fp4sim.mma import block_scaled_mma, model_named
+from fp4sim.mma import model_named
 from fp4sim.mma.on_gpu import gpu_rule
 from tests.conftest import golden
 from tests.cuda.host import host_library
@@ -72,9 +72,11 @@ def shifted(x: Groups, rule: Rule) -> tuple[np.ndarray, np.ndarray]:
     unit = np.where(held, x.exponents - rule.unit - 1 + x.zeros, 1 << 20).min(1)
     top = np.where(x.masks != 0, x.exponents, -(1 << 20)).max(1)
     shift = np.where(unit < 1 << 20, -14 - unit, np.where(top > -(1 << 20), -top, 0))
-    field = np.clip(x.exponents + shift[:, None] + 127, 0, 254).astype(np.uint32)
-    few = np.where(np.unpackbits(x.masks.view(np.uint8).reshape(*x.masks.shape, 4), axis=-1).sum(-1) < 9, 1 << 31, 0)
-    return shift, np.where((x.masks != 0) & (field > 0), field << 23 | x.masks | few.astype(np.uint32), 0).astype(np.uint32)
+    elements = np.unpackbits(x.masks.view(np.uint8).reshape(*x.masks.shape, 4), axis=-1).sum(-1, dtype=np.int32)
+    exponents, words = (x.exponents + shift[:, None]).astype(np.int32), np.empty(x.masks.shape, np.int32)
+    arrays = map(pointer, (x.masks, elements, exponents, words))
+    host_library("mma_step_host.cpp").host_anchors(*arrays, ctypes.c_int64(words.size))
+    return shift, words
 
 
 def narrow(ops, rule: Rule) -> np.ndarray:

@@ -195,9 +195,9 @@ def _wide(a: tuple[Any, Any], b: tuple[Any, Any], rule: Rule, start: Any, finish
         _launch("gemm_wide_operand", -(-rows * padded // 256), 256, arguments)
         sides.append((decoded, nan))
     (left, nan_left), (right, nan_right) = sides
-    numbers = (padded, 2 + 2 * rule.unit, rule.fraction, rule.floor)
-    unit = (left, right, nan_left, nan_right, *numbers, 0 if start is None else start)
-    arguments = (*unit, *_tail(0, 0, finish, out)[2:])
+    model = (padded, 2 + 2 * rule.unit, rule.fraction, rule.floor)
+    given = (left, right, nan_left, nan_right)
+    arguments = (*given, *model, 0 if start is None else start, *_tail(0, 0, finish, out)[2:])
     _launch("gemm_wide", -(-out.size // 256), 256, arguments)
     return out
 
