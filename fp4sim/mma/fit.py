@@ -19,11 +19,12 @@ from fp4sim.mma.dense_steps import Rival, dense_steps
 from fp4sim.mma.model import MmaModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
     Run = Callable[[NDArray[Any], NDArray[Any], NDArray[np.uint32]], NDArray[np.uint32]]
+    Recorded = tuple[NDArray[Any], NDArray[Any], NDArray[np.uint32], NDArray[np.uint32]]
 
 # Format of the codes, elements of an instruction, and the fraction bits that the family tries.
 KINDS: dict[str, tuple[FloatFormat, int, tuple[int, ...]]] = {
@@ -40,9 +41,10 @@ class FitResult:
     """What a fit found; ``to_dict`` is plain JSON.
 
     * ``models``: names of the models that reproduced every output; more than one where no output tells them apart.
-    * ``rivals``: how many models were tried; ``compared``: outputs that each of ``models`` reproduced.
-    * ``parameters``: of the first of ``models``. ``nearest``: where none is left, the best of the last batch looked at and
-      how many of its outputs it missed.
+    * ``rivals``: how many models were tried; ``compared``: outputs that each of ``models`` reproduced, or, where none is left,
+      outputs before the batch that removed the last.
+    * ``parameters``: of the first of ``models``. ``nearest``: where none is left, the best in that batch and how many of its
+      outputs it missed.
     """
 
     kind: str
@@ -68,27 +70,40 @@ def fit_mma(run: Run, kind: str, *, outputs: int = 1_000_000, seed: int = 0) -> 
     Raises:
         UsageError for an unknown kind.
     """
+    _check(kind)
+
+    def batches() -> Iterator[Recorded]:
+        compared, size, draw = 0, _SMALL, seed
+        while compared < outputs:
+            for batch in BATCHES:
+                a, b, c = stimuli(kind, batch, size, draw)
+                yield a, b, c, run(a, b, c)
+                draw += 1
+            compared, size = compared + len(BATCHES) * size, min(8 * size, 1 << 16)
+
+    return fit_recorded(kind, batches())
+
+
+def fit_recorded(kind: str, batches: Iterable[Recorded]) -> FitResult:
+    """The same of outputs at hand: batches of a, b and bits of C and of D, shaped as for :func:`fit_mma`."""
+    fmt, left, compared = _check(kind), dict(family(kind)), 0
+    rivals = len(left)
+    for a, b, c, d in batches:
+        missed = {name: int((dense_steps(a, b, c, fmt, rival) != d).sum()) for name, rival in left.items()}
+        left = {name: rival for name, rival in left.items() if missed[name] == 0}
+        if not left:
+            best = min(missed, key=lambda name: missed[name])
+            return FitResult(kind, (), rivals, compared, None, (best, missed[best]))
+        compared += len(d)
+    first = next(iter(left.values()))
+    parameters = asdict(first.model) | {"result_bits": first.result_bits}
+    return FitResult(kind, tuple(left), rivals, compared, parameters, None)
+
+
+def _check(kind: str) -> FloatFormat:
     if kind not in KINDS:
         raise UsageError(f"kind {kind!r}: {', '.join(KINDS)}")
-    fmt = KINDS[kind][0]
-    left = dict(family(kind))
-    rivals, compared, size, draw = len(left), 0, _SMALL, 0
-    nearest: tuple[str, int] | None = None
-    while left and compared < outputs:
-        for batch in BATCHES:
-            a, b, c = stimuli(kind, batch, size, seed + draw)
-            d = run(a, b, c)
-            missed = {name: int((dense_steps(a, b, c, fmt, rival) != d).sum()) for name, rival in left.items()}
-            best = min(missed, key=lambda name: missed[name])
-            nearest = (best, missed[best])
-            left = {name: rival for name, rival in left.items() if missed[name] == 0}
-            if not left:
-                break
-            compared, draw = compared + size, draw + 1
-        size = min(8 * size, 1 << 16)
-    first = next(iter(left.values()), None)
-    parameters = None if first is None else asdict(first.model) | {"result_bits": first.result_bits}
-    return FitResult(kind, tuple(left), rivals, compared if left else 0, parameters, None if left else nearest)
+    return KINDS[kind][0]
 
 
 def family(kind: str) -> Iterator[tuple[str, Rival]]:

@@ -67,7 +67,8 @@ def gemm(
         from fp4sim.gpu.gemm import gemm_on_device
 
         factors = (_factor("alpha", alpha), None if beta is None else _factor("beta", beta))
-        return gemm_on_device(a, b, c, *factors, bias, model_named(model), out, (fmt, block))
+        on_gpu: NDArray[Any] = gemm_on_device(a, b, c, *factors, bias, model_named(model), out, (fmt, block))
+        return on_gpu
     dtype = _out_dtype(out)
     addend, offset = _array("c", c, shape), _array("bias", bias, shape[1:])
     if beta is not None and addend is None:
