@@ -1,6 +1,6 @@
 // The main loop of gemm_proven on Hopper: two warpgroups of 64 rows multiply, one of their threads copies. Two blocks of a
-// cluster have the same columns: each copies half of them for both. The warpgroups look at their sums in turn, so that one multiplies while
-// the other looks.
+// cluster have the same columns: each copies half of them for both. The warpgroups look at their sums in turn, so that one
+// multiplies while the other looks.
 #pragma once
 
 #include "gemm_proven.cuh"

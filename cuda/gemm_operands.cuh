@@ -118,10 +118,10 @@ constexpr int NONE = 1 << 20, ZERO_EXPONENT = 1024, OPERAND_THREADS = 128;
 
 // One block a row. Rows beyond `rows` and groups beyond `groups` are zeros. norms: [step][padded_rows], the Euclidean norm of
 // 64 elements, rounded up; pool: the largest of POOL rows; spread: exponents from the unit to the largest anchor.
-extern "C" __global__ void __launch_bounds__(OPERAND_THREADS) gemm_operand(const u8* codes, const u8* scales, const ScaleEntry* table, i64 rows, i64 groups,
-                                        i64 padded_rows, i64 padded_groups, i64 block, i64 scale_unit, i64 anchoring,
-                                        uint4* values, Anchor* anchors, float* norms, int* pool, int* spread, int* pool_spread,
-                                        float* unshift, Extremes* extremes) {
+extern "C" __global__ void __launch_bounds__(OPERAND_THREADS)
+    gemm_operand(const u8* codes, const u8* scales, const ScaleEntry* table, i64 rows, i64 groups, i64 padded_rows,
+                 i64 padded_groups, i64 block, i64 scale_unit, i64 anchoring, uint4* values, Anchor* anchors, float* norms,
+                 int* pool, int* spread, int* pool_spread, float* unshift, Extremes* extremes) {
     __shared__ uint4 staged[2 * OPERAND_THREADS];
     __shared__ int unit, value_top, anchor_top, anchor_least, nan;
     const i64 row = blockIdx.x, given = row < rows ? groups : 0, steps = padded_groups / 4;
@@ -166,7 +166,8 @@ extern "C" __global__ void __launch_bounds__(OPERAND_THREADS) gemm_operand(const
         const i64 index = first + threadIdx.x;
         Group group = {};
         if (index < given) group = read_group(codes, scales, table, row, index, groups, (int)block);
-        const float scale = group.has_value() ? (float)group.significand * power(group.exponent - (int)scale_unit + shift) : 0.0f;
+        const float scale =
+            group.has_value() ? (float)group.significand * power(group.exponent - (int)scale_unit + shift) : 0.0f;
         const u32 half_scale = half_twice(scale);
 #pragma unroll
         for (int i = 0; i < 2; ++i) {

@@ -4,8 +4,8 @@
 //  * Blackwell's step cuts nothing: C is below 2^24 UNIT, so that its anchor leaves UNIT above the quantum (23 <= fraction); a
 //    group's anchor does while the row's and the column's spread add up to at most `fraction`; and float32 holds the sum;
 //  * nor does a tensor core that aligns the addends of an instruction and rounds once, whatever it keeps beyond 23 bits below
-//    the largest exponent (Hopper: 25, by fp4sim.mma.fit) and in whatever order it takes K: an addend, product or accumulator, is below
-//    2^24 UNIT, so its exponent is that of 2^23 UNIT at most, and the last of 23 bits below it is UNIT.
+//    the largest exponent (Hopper: 25, by fp4sim.mma.fit) and in whatever order it takes K: an addend, product or
+//    accumulator, is below 2^24 UNIT, so its exponent is that of 2^23 UNIT at most, and the last of 23 bits below it is UNIT.
 // So both give the exact sum. Partial sums of any order within 64 elements of K are bounded by Cauchy and Schwarz: with
 // S the sum before or after them, |S| + |a| |b| for the norms of the row's and the column's 64 elements. The sums are looked
 // at every 128 elements, in registers; each look covers the 64 before and the 64 after. Column norms are the largest

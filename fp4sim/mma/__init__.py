@@ -13,7 +13,17 @@ from __future__ import annotations
 
 from fp4sim.mma.block_scaled import block_scaled_mma
 from fp4sim.mma.dense import dense_mma
+from fp4sim.mma.fit import FitResult, fit_mma, fit_recorded
 from fp4sim.mma.instances import model_named, model_names
 from fp4sim.mma.model import MmaModel
 
-__all__ = ["MmaModel", "block_scaled_mma", "dense_mma", "model_named", "model_names"]
+__all__ = [
+    "FitResult",
+    "MmaModel",
+    "block_scaled_mma",
+    "dense_mma",
+    "fit_mma",
+    "fit_recorded",
+    "model_named",
+    "model_names",
+]

@@ -10,7 +10,7 @@ Three ways, the same bits:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -68,10 +68,13 @@ class Epilogue:
 
 @dataclass(frozen=True, eq=False)
 class Operand:
-    """Rows made ready by the kernel ``gemm_operand``; cuda/gemm_operands.cuh says what each array holds."""
+    """Rows made ready by the kernel ``gemm_operand``; cuda/gemm_operands.cuh says what each array holds.
+
+    ``padded``: rows and groups of 16 that the arrays have room for, whole tiles of them; what is added is zeros.
+    """
 
     rows: int
-    groups: int
+    padded: tuple[int, int]
     values: Any
     anchors: Any
     norms: Any
@@ -80,7 +83,6 @@ class Operand:
     pool_spread: Any
     unshift: Any
     extremes: Any
-    padded: tuple[int, int] = field(default=(0, 0))
 
 
 def multiply(
@@ -105,6 +107,7 @@ def multiply(
         out = cupy.empty(shape, OUTS[finish.out])
         if out.size == 0:
             return out
+        a, b = ((_aligned(codes), scales) for codes, scales in (a, b))
         if path == "wide" or start is not None or rule.fraction > _MOST_FRACTION:
             return _wide(a, b, rule, start, finish, out)
         left, right = prepare(*a, rule), prepare(*b, rule)
@@ -123,7 +126,7 @@ def prepare(codes: Any, scales: Any, rule: Rule) -> Operand:
     high, wide = -(-rows // _POOL) * _POOL, -(-groups // _CHUNK) * _CHUNK
     operand = Operand(
         rows,
-        groups,
+        (high, wide),
         values=cupy.empty((high, wide * 16), np.uint16),
         anchors=cupy.empty((high, wide), np.uint32),
         norms=cupy.empty((wide // 4, high), np.float32),
@@ -132,7 +135,6 @@ def prepare(codes: Any, scales: Any, rule: Rule) -> Operand:
         pool_spread=cupy.zeros(high // _POOL, np.int32),
         unshift=cupy.empty(high, np.float32),
         extremes=cupy.zeros(4, np.int32),
-        padded=(high, wide),
     )
     table = _table(rule, cupy.cuda.Device().id)
     numbers = (rows, groups, high, wide, rule.block, rule.unit, ANCHORINGS.index(rule.anchoring))
@@ -141,8 +143,13 @@ def prepare(codes: Any, scales: Any, rule: Rule) -> Operand:
     return operand
 
 
+def _aligned(codes: Any) -> Any:
+    """The same where 8 bytes can be read at once; a view into a buffer may begin anywhere."""
+    return codes.copy() if codes.data.ptr % 8 else codes
+
+
 def _narrow(a: Operand, b: Operand, rule: Rule) -> bool:
-    """Whether the float32 steps hold both operands. UE4M3's 23 binades always fit; others are looked at, which waits."""
+    """Whether the float32 steps hold both operands. UE4M3 scales always fit; others are looked at, which waits for the GPU."""
     if rule.floor > _LOWEST:
         return False
     if rule.unit:
