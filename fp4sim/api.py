@@ -171,15 +171,24 @@ def compare(
 
 def _named_tensors(x: Any, axis: int) -> tuple[list[Tensor], int]:
     """An array or a mapping of arrays as tensors, arrays of one axis as one row, and the axis to work along."""
+    from fp4sim.gpu.arrays import is_on_device
     from fp4sim.io.source import ArrayTensor
 
     named = x if isinstance(x, Mapping) else {"": x}
-    arrays = {str(name): as_array(value)[0] for name, value in named.items()}
+    arrays = {str(name): value if is_on_device(value) else as_array(value)[0] for name, value in named.items()}
     if axis == 0 and any(array.ndim == 1 for array in arrays.values()):
         if any(array.ndim != 1 for array in arrays.values()):
             raise UsageError("axis 0 of arrays of one axis and of more: compare them apart")
         axis = -1  # the only axis, which becomes the last of one row
-    return [ArrayTensor(name, a.reshape(1, -1) if a.ndim == 1 else a) for name, a in arrays.items()], axis
+
+    def tensor(name: str, array: Any) -> Tensor:
+        if is_on_device(array):
+            from fp4sim.gpu.panels import device_tensor
+
+            return device_tensor(name, array)
+        return ArrayTensor(name, array.reshape(1, -1) if array.ndim == 1 else array)
+
+    return [tensor(name, array) for name, array in arrays.items()], axis
 
 
 def bias(
@@ -209,24 +218,21 @@ def bias(
         SpecError, UsageError for arguments; UnreadableError for files, NaN or Inf; NothingComparedError.
     """
     import os
+    from dataclasses import replace
 
     from fp4sim.commands.bias import BiasSettings, bias_sources
     from fp4sim.io.source import ListSource, open_source
 
     specs, axis = parse_list(estimators), _integer("axis", axis)
-    counts = {
-        "draws": _integer("draws", draws),
-        "seed": _integer("seed", seed),
-        "elements": _integer("elements", elements),
-    }
+    settings = BiasSettings(
+        _integer("draws", draws), axis, _integer("seed", seed), _integer("elements", elements), margin, threads
+    )
     if isinstance(x, (str, os.PathLike)):
         with open_source(x) as source:
-            settings = BiasSettings(axis=axis, margin=margin, threads=threads, **counts)
             return bias_sources([(source, source.tensors())], specs, settings)
     tensors, axis = _named_tensors(x, axis)
     listed = ListSource("arrays", tensors)
-    settings = BiasSettings(axis=axis, margin=margin, threads=threads, **counts)
-    return bias_sources([(listed, listed.tensors())], specs, settings)
+    return bias_sources([(listed, listed.tensors())], specs, replace(settings, axis=axis))
 
 
 def layer_bias(

@@ -169,13 +169,13 @@ class PackedTensor:
         """The same with NumPy arrays; itself where it has them already."""
         if not self.is_on_device:
             return self
-        from fp4sim.kernels.cuda.kernels import on_host
+        from fp4sim.kernels.cuda.arrays import on_host
 
         return self._moved(on_host, "numpy")
 
     def to_device(self) -> PackedTensor:
         """The same with CuPy arrays on the current GPU. Raises DeviceError where there is none."""
-        from fp4sim.kernels.cuda.kernels import on_device
+        from fp4sim.kernels.cuda.arrays import on_device
 
         return self._moved(on_device, "cupy")
 
@@ -196,12 +196,13 @@ class PackedTensor:
         return packed_to_torch(self)
 
     def swizzled_scale(self, layout: Literal["linear", "128x4", "8x4"]) -> NDArray[np.uint8]:
-        """``block_scale`` as a 2-D matrix in a kernel's layout (see :mod:`fp4sim.layouts`)."""
+        """``block_scale`` as a 2-D NumPy matrix in a kernel's layout (see :mod:`fp4sim.layouts`)."""
         from fp4sim.layouts import swizzle
 
         if self.spec.scale is None or self.geometry.block.kind != "tile" or self.block_scale.itemsize != 1:
             raise UsageError(f"{self.spec.short} has no 8-bit scale a block to lay out")
-        return swizzle(self.block_scale.reshape(-1, self.block_scale.shape[-1]), layout)
+        linear = self.to_host().block_scale
+        return swizzle(linear.reshape(-1, linear.shape[-1]), layout)
 
     def __repr__(self) -> str:
         return f"PackedTensor({self.spec.short!r}, shape={self.shape}, axis={self.axis}, from {self.dtype})"
@@ -229,7 +230,10 @@ def float_name(dtype: Any) -> str:
 
 
 def _dtype(dtype: Any) -> np.dtype[Any]:
-    import ml_dtypes
+    name: Any = float_name(dtype)
+    if name == "bfloat16":
+        import ml_dtypes
 
-    name = float_name(dtype)
-    return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+        name = ml_dtypes.bfloat16
+    found: np.dtype[Any] = np.dtype(name)
+    return found

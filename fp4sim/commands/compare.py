@@ -15,14 +15,15 @@ from fp4sim.errors import NothingComparedError, UsageError
 from fp4sim.estimators.pipeline import Pipeline, check_spec, is_random, prepare
 from fp4sim.fpmode import ieee_mode
 from fp4sim.geometry import Cell, Geometry, Run
-from fp4sim.panels import Nonfinite, Panels, is_float
+from fp4sim.gpu.backends import backends_of, whole_errors
+from fp4sim.panels import Nonfinite, is_float
 from fp4sim.parallel import map_ordered, thread_count
 from fp4sim.randbits import Stream
 from fp4sim.report.model import METRICS, CompareResult, FormatInfo, Metrics, Skipped, TensorResult, Total
 from fp4sim.rounding import Rounding
 from fp4sim.spec import Block, Spec
 from fp4sim.statistic import Statistic, measure
-from fp4sim.stats.metrics import ScaleCounts, metrics_of
+from fp4sim.stats.metrics import ScaleCounts, WholeErrors, metrics_of
 from fp4sim.stats.sums import PanelSums, SumTree
 from fp4sim.transforms import rotation_size
 
@@ -35,23 +36,18 @@ Progress = Callable[[str, int], None]  # tensor name, elements done since the la
 
 @dataclass(frozen=True)
 class Settings:
-    """How tensors are compared; recorded in the result."""
+    """How tensors are compared; recorded in the result. ``device``: ``cuda`` to take tensors of the host to a GPU."""
 
     axis: int = -1
     seed: int = 0
     nonfinite: Nonfinite = "error"
     threads: int | None = None
+    device: str | None = None
 
     def recorded(self) -> dict[str, Any]:
         """What a report repeats: threads change no digit and are left out."""
-        return {"axis": self.axis, "seed": self.seed, "nonfinite": self.nonfinite}
-
-
-@dataclass(frozen=True)
-class _Measured:
-    sums: PanelSums
-    scales: ScaleCounts
-    worst_at: tuple[int, ...] | None
+        device = {} if self.device is None else {"device": self.device}
+        return {"axis": self.axis, "seed": self.seed, "nonfinite": self.nonfinite, **device}
 
 
 @ieee_mode()
@@ -72,7 +68,7 @@ def compare_sources(
         raise UsageError("no format to compare")
     rows: list[TensorResult] = []
     skipped: list[Skipped] = []
-    sums: list[list[_Measured]] = []
+    sums: list[list[WholeErrors]] = []
     for source, tensors in sources:
         for tensor in tensors:
             reason = skip_reason(tensor) or unfit(tensor, specs, settings.axis)
@@ -122,32 +118,14 @@ def unfit(tensor: Tensor, specs: Sequence[Spec], axis: int) -> str | None:
 @ieee_mode()
 def compare_tensor(
     tensor: Tensor, specs: Sequence[Spec], settings: Settings, source: str = "", progress: Progress | None = None
-) -> tuple[TensorResult, list[_Measured]]:
+) -> tuple[TensorResult, list[WholeErrors]]:
     """One tensor under every spec. ``progress`` is told the elements of each finished cell, all specs together."""
-    threads = thread_count(settings.threads)
-    geometries = [Geometry.for_spec(tensor.info.shape, settings.axis, spec) for spec in specs]
-    panels = Panels(tensor, geometries[0].axis)
-    statistic = measure(panels, _statistic_geometry(geometries), settings.nonfinite, threads)
-    stream = Stream.of(settings.seed, tensor.info.name)
-    measured: dict[int, _Measured] = {}
-    for alike in _by_domain(specs):
-        pipelines = {
-            i: prepare(
-                panels,
-                specs[i],
-                geometries[i],
-                stream,
-                nonfinite=settings.nonfinite,
-                threads=threads,
-                statistic=statistic,
-            )
-            for i in alike
-        }
-        for runs, members in _by_grid(pipelines).items():
-            group = [pipelines[i] for i in members]
-            found = _measure_group(group, runs, settings, threads, statistic, progress)
-            measured.update(zip(members, found, strict=True))
-    ordered = [measured[i] for i in range(len(specs))]
+    if settings.device == "cuda":
+        from fp4sim.gpu.panels import upload
+
+        tensor = upload(tensor)
+    with tensor.place():
+        statistic, ordered = _measure_tensor(tensor, specs, settings, progress)
     results = tuple(metrics_of(one.sums, one.scales, worst_at=one.worst_at) for one in ordered)
     amax = float(statistic.amax)
     narrowed = "float64 rounded once to float32" if tensor.info.dtype == "float64" else ""
@@ -168,6 +146,45 @@ def compare_tensor(
     )
 
 
+def _measure_tensor(
+    tensor: Tensor, specs: Sequence[Spec], settings: Settings, progress: Progress | None
+) -> tuple[Statistic, list[WholeErrors]]:
+    """The statistic of a tensor and its errors under every spec, in order."""
+    threads = thread_count(settings.threads)
+    geometries = [Geometry.for_spec(tensor.info.shape, settings.axis, spec) for spec in specs]
+    stream, measured = Stream.of(settings.seed, tensor.info.name), {}
+    for panels, kernels, members in backends_of(tensor, geometries[0].axis, specs):
+        here = threads if kernels is None else 1
+        shared = _statistic_geometry([geometries[i] for i in members])
+        statistic = measure(panels, shared, settings.nonfinite, here, kernels)
+        prepared: dict[str, Any] = {"nonfinite": settings.nonfinite, "threads": here, "kernels": kernels}
+        for alike in _by_domain(specs, members):
+            pipelines = {
+                i: prepare(panels, specs[i], geometries[i], stream, statistic=statistic, **prepared) for i in alike
+            }
+            measured.update(_measure_pipelines(pipelines, settings, here, statistic, progress))
+    return statistic, [measured[i] for i in range(len(specs))]
+
+
+def _measure_pipelines(
+    pipelines: dict[int, Pipeline], settings: Settings, threads: int, statistic: Statistic, progress: Progress | None
+) -> dict[int, WholeErrors]:
+    """The errors of each, in one pass over the data where a GPU can, else cell by cell."""
+    measured = {}
+    for i, pipeline in pipelines.items():
+        whole = whole_errors(pipeline)
+        if whole is not None:
+            measured[i] = whole
+            if progress is not None:
+                progress(pipeline.panels.tensor.info.name, pipeline.panels.tensor.info.size)
+    left = {i: pipeline for i, pipeline in pipelines.items() if i not in measured}
+    for runs, members in _by_grid(left).items():
+        group = [left[i] for i in members]
+        found = _measure_group(group, runs, settings, threads, statistic, progress)
+        measured.update(zip(members, found, strict=True))
+    return measured
+
+
 def _statistic_geometry(geometries: Sequence[Geometry]) -> Geometry:
     """One that gives row maxima, and the block maxima of the first format that can share them."""
     for geometry in geometries:
@@ -176,11 +193,11 @@ def _statistic_geometry(geometries: Sequence[Geometry]) -> Geometry:
     return Geometry.of(geometries[0].shape, geometries[0].axis, Block("none"))
 
 
-def _by_domain(specs: Sequence[Spec]) -> list[list[int]]:
+def _by_domain(specs: Sequence[Spec], members: Sequence[int]) -> list[list[int]]:
     """Formats that can share what is read; one that rotates or clamps works on a copy of its own, one at a time."""
-    own = [spec for spec in specs if rotation_size(spec) or spec.has("occ")]
-    shared = [i for i, spec in enumerate(specs) if spec not in own]
-    return ([shared] if shared else []) + [[i] for i, spec in enumerate(specs) if spec in own]
+    own = [i for i in members if rotation_size(specs[i]) or specs[i].has("occ")]
+    shared = [i for i in members if i not in own]
+    return ([shared] if shared else []) + [[i] for i in own]
 
 
 def _by_grid(pipelines: Mapping[int, Pipeline]) -> dict[tuple[Run, ...], list[int]]:
@@ -198,7 +215,7 @@ def _measure_group(
     threads: int,
     statistic: Statistic,
     progress: Progress | None,
-) -> list[_Measured]:
+) -> list[WholeErrors]:
     drop = settings.nonfinite == "ignore" and statistic.nonfinite > 0
 
     def work(run: Run) -> tuple[Run, list[tuple[list[PanelSums], ScaleCounts]]]:
@@ -232,7 +249,7 @@ def _measure_group(
         assert counted is not None
         if drop and group[i].rotation is None:  # a rotation makes numbers of them like any other
             total = _without_dropped(total, statistic.nonfinite)
-        result.append(_Measured(total, _whole_tensor_scale(group[i].quantizer, counted), worst[i][1]))
+        result.append(WholeErrors(total, _whole_tensor_scale(group[i].quantizer, counted), worst[i][1]))
     return result
 
 
@@ -263,7 +280,7 @@ def _whole_tensor_scale(quantizer: Quantizer, scales: ScaleCounts) -> ScaleCount
     return scales.divided(scales.blocks // blocks) if scales.blocks > blocks else scales
 
 
-def _total(rows: Sequence[TensorResult], measured: Sequence[_Measured], index: int) -> Total:
+def _total(rows: Sequence[TensorResult], measured: Sequence[WholeErrors], index: int) -> Total:
     sums, scales = measured[0].sums, measured[0].scales
     worst = 0
     for i, one in enumerate(measured[1:], start=1):

@@ -49,14 +49,14 @@ def save_packed(
     copied: Mapping[str, NDArray[Any]] | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write packed tensors, and ``copied`` arrays as they are, atomically.
+    """Write packed tensors, from a GPU too, and ``copied`` arrays as they are, atomically.
 
     Raises UsageError for names whose keys collide, and for tensors whose parts are not those of their spec.
     """
     arrays: dict[str, NDArray[Any]] = {}
     for name, packed in tensors.items():
         try:
-            parts = parts_of(packed)
+            parts = parts_of(packed.to_host())
         except ValueError as error:
             raise UsageError(f"tensor '{shown(name, 80)}': {error}") from None
         for part, array in parts.items():

@@ -70,7 +70,7 @@ class Eden:
         """S of each block, float32."""
         tile, group = quantizer.geometry.tile(cell), correction_group(quantizer.spec)
         kernels = quantizer.kernels_for(encoded.scales)
-        codes, scales = np.asarray(encoded.codes, np.uint8), encoded.scales
+        codes, scales = encoded.codes.astype(np.uint8, copy=False), encoded.scales
         blocks = max(group // tile[1], 1)
         if quantizer.arithmetic.eager:
             s = _float_correction(quantizer, panel, encoded, tile, group)

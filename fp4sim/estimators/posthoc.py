@@ -68,7 +68,7 @@ class Posthoc:
             p = (p.view(np.uint32) & np.uint32(0xFFF80000)).view(np.float32)
             factor = np.where(p == 0, np.float32(0), np.fmin(np.float32(1) / p, FLT_MAX))
         scales = CellScales(np.zeros(p.shape, np.uint8), factor, amax, np.asarray(np.float32(1)), None)
-        codes = np.asarray(quantizer.encode(cell, panel, scales), np.uint8)
+        codes = quantizer.encode(cell, panel, scales).astype(np.uint8, copy=False)
         tile, cast = quantizer.geometry.tile(cell), quantizer.cast_of()
         square, product = quantizer.kernels_for(scales).products(panel, codes, factor, tile, cast, tile[1])
         with np.errstate(all="ignore"):

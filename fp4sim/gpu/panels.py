@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fp4sim.gpu.arrays import DeviceArray, widen
+from fp4sim import panels
+from fp4sim.gpu.arrays import DeviceArray, device_array, place_of, widen
 from fp4sim.io.source import Tensor, TensorInfo
 from fp4sim.kernels.cuda import load
-from fp4sim.kernels.cuda.kernels import on_device, zeros
-from fp4sim.panels import Panels
+from fp4sim.kernels.cuda.arrays import on_device, zeros
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from numpy.typing import NDArray
 
     from fp4sim.geometry import Cell, Geometry
@@ -23,11 +26,15 @@ PIECE_ELEMENTS = 1 << 24  # enough to fill a GPU, and float32 copies of it stay 
 class DeviceTensor(Tensor):
     """A tensor on the GPU as sources of the host know it: by name, shape and dtype."""
 
-    load_whole = True
+    load_whole = on_gpu = True
 
     def __init__(self, name: str, array: DeviceArray) -> None:
         super().__init__(TensorInfo(name, tuple(array.raw.shape), array.dtype))
         self.array = array
+
+    def place(self) -> AbstractContextManager[None]:
+        """The GPU where it lies, on the stream of the library that it came from."""
+        return place_of(self.array.raw, on_torch_stream=self.array.origin == "torch")
 
     def _read(self, start: int, stop: int) -> NDArray[Any]:
         """A copy on the host, widened to float32."""
@@ -35,7 +42,34 @@ class DeviceTensor(Tensor):
         return np.asarray(widen(flat, self.array.dtype).get())
 
 
-class DevicePanels(Panels):
+def device_tensor(name: str, x: Any) -> DeviceTensor:
+    """A tensor of what lies on a GPU, without a copy; arrays of one axis as one row. Raises UsageError for its dtype."""
+    with place_of(x):
+        array = device_array(x)
+        return DeviceTensor(name, replace(array, raw=array.raw.reshape(1, -1)) if array.raw.ndim == 1 else array)
+
+
+def upload(tensor: Tensor) -> DeviceTensor:
+    """A copy on the current GPU of a tensor of the host, under its name and dtype; what is on one already stays.
+
+    Raises DeviceError without a usable GPU.
+    """
+    if isinstance(tensor, DeviceTensor):
+        return tensor
+    load.get_cupy()
+    whole = np.ascontiguousarray(tensor.read_all())
+    if whole.dtype.name == "bfloat16":
+        array = DeviceArray(on_device(whole.view(np.uint16)), "bfloat16", "cupy")
+    elif whole.dtype.name == "float16":
+        array = DeviceArray(on_device(whole), "float16", "cupy")
+    else:
+        array = DeviceArray(on_device(panels.widen(whole)), "float32", "cupy")
+    copy = DeviceTensor(tensor.info.name, array)
+    copy.info, copy.note = tensor.info, tensor.note
+    return copy
+
+
+class DevicePanels(panels.Panels):
     """See :class:`fp4sim.panels.Panels`; panels are CuPy arrays."""
 
     def __init__(self, tensor: DeviceTensor, axis: int) -> None:
@@ -80,3 +114,8 @@ class DevicePanels(Panels):
     def beside(self, blocks: NDArray[Any]) -> Any:
         """A CuPy copy."""
         return on_device(blocks)
+
+    @property
+    def untouched(self) -> Any:
+        """The matrix (rows, length) as it lies, bfloat16 as uint16; None where cells are changed as they are loaded."""
+        return None if self._changes or self._drop else self._matrix

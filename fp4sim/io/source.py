@@ -7,6 +7,7 @@ import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -38,10 +39,12 @@ class Tensor(ABC):
     """One tensor, not yet read. Reads are safe from several threads; what they return is not to be written to.
 
     ``load_whole``: reading it in pieces gains nothing (it is in memory) or costs much (a compressed stream).
+    ``on_gpu``: it lies there, and reading copies it to the host.
     ``note``: what was done to the stored elements before they are read, for reports to repeat.
     """
 
     load_whole = False
+    on_gpu = False
     note = ""
 
     def __init__(self, info: TensorInfo) -> None:
@@ -60,6 +63,10 @@ class Tensor(ABC):
     def read_all(self) -> np.ndarray[Any, Any]:
         """The whole tensor in its shape and dtype; raises UnreadableError as ``read`` does."""
         return self._read(0, self.info.size).reshape(self.info.shape)
+
+    def place(self) -> AbstractContextManager[None]:
+        """The context in which work on the tensor is done: a GPU's, for one that lies there."""
+        return nullcontext()
 
     @abstractmethod
     def _read(self, start: int, stop: int) -> np.ndarray[Any, Any]:

@@ -26,6 +26,25 @@ _STEP = 1024
 _GRAM_STEP = 1024
 
 
+def arrays() -> Any:
+    """The library whose arrays these kernels take."""
+    return np
+
+
+def on_host(array: NDArray[Any]) -> NDArray[Any]:
+    """The array itself."""
+    return array
+
+
+def widened(x: NDArray[np.float32], minus: NDArray[np.float32] | None = None) -> NDArray[np.float64]:
+    """float64 of float32, minus another array if given."""
+    wide = x.astype(np.float64)
+    if minus is None:
+        return wide
+    with np.errstate(invalid="ignore"):
+        return wide - minus
+
+
 def unit_zones(zones: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The zone of every whole unit of 16 elements, or ``MIXED``: uint8 (n // 16,) of zones uint8 (n,)."""
     units = zones[: zones.size // UNIT * UNIT].reshape(-1, UNIT)

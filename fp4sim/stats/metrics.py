@@ -81,12 +81,26 @@ class ScaleCounts:
             none = np.zeros(0, np.int64)
             return cls(codes.size, int(zero.sum()), lost, int(below_normal.sum()), saturated, none)
         histogram = count(codes.astype(np.uint8, copy=False))
-        saturated = int(histogram[fmt.max_code])
+        lost = int(((codes == 0) & (amax > 0)).sum()) if fmt.has_zero and histogram[0] else 0
+        return cls.of_histogram(histogram, lost, fmt)
+
+    @classmethod
+    def of_histogram(cls, histogram: NDArray[np.int64], lost: int, fmt: FloatFormat) -> ScaleCounts:
+        """From blocks by scale code, int64 (256,), and how many lost all that they held to a scale of zero."""
+        blocks, saturated = int(histogram.sum()), int(histogram[fmt.max_code])
         if not fmt.has_zero:
-            return cls(codes.size, 0, 0, 0, saturated, histogram)
+            return cls(blocks, 0, 0, 0, saturated, histogram)
         zeros, below = int(histogram[0]), int(histogram[1 : 1 << fmt.mantissa_bits].sum())
-        lost = int(((codes == 0) & (amax > 0)).sum()) if zeros else 0
-        return cls(codes.size, zeros, lost, below, saturated, histogram)
+        return cls(blocks, zeros, lost, below, saturated, histogram)
+
+
+@dataclass(frozen=True)
+class WholeErrors:
+    """A tensor's error sums, block scales and the place of its worst element."""
+
+    sums: PanelSums
+    scales: ScaleCounts
+    worst_at: tuple[int, ...] | None
 
 
 def metrics_of(

@@ -15,6 +15,7 @@ def host_device(monkeypatch):
     fake = FakeCupy()
     monkeypatch.setattr(load, "get_cupy", lambda: fake)
     monkeypatch.setattr(load, "kernel", fake_kernel)
+    monkeypatch.setattr(load, "processors", lambda: 1)
     return fake
 
 

@@ -134,8 +134,13 @@ def awkward(dtype) -> np.ndarray:
     return x.astype(dtype)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float16, ml_dtypes.bfloat16])
-@pytest.mark.parametrize("spec", FUSED)
+# Each case compiles two kernels; inputs differ in how they are widened and where their signs lie, so a few specs show them.
+OTHER_INPUTS = ["nvfp4", "nvfp4/16x16+sr:bits=8", "mxfp4@even", "mxfp4+sr", "nvfp4+4over6:mae"]
+CASES = [(spec, ml_dtypes.bfloat16) for spec in FUSED]
+CASES += [(spec, dtype) for spec in OTHER_INPUTS for dtype in (np.float32, np.float16)]
+
+
+@pytest.mark.parametrize(("spec", "dtype"), CASES)
 def test_fused_kernels(spec, dtype, host_device, monkeypatch):
     x = awkward(dtype)
     monkeypatch.setattr(quantize, "quantize_panels", None)  # the general path is not to be needed
@@ -160,7 +165,7 @@ def test_random_bits_beyond_the_first_twenty_decide(host_device):
     device = fp4sim.quantize(host_device.asarray(x), "mxfp4@rceil+sr", seed=5, name="w")
     host = fp4sim.quantize(x, "mxfp4@rceil+sr", seed=5, name="w")
     assert (host.block_scale == 127).all()
-    assert 0.2 < host.codes[:, :7].mean() < 0.8
+    assert 0.3 < np.delete(host.codes, 7, axis=1).mean() < 0.7
     same(device, host)
 
 
@@ -187,6 +192,16 @@ def test_fake_quant_of_what_has_no_kernel(host_device):
     for spec, axis in (("nvfp4@torchao", -1), ("nvfp4", 0), ("mxplus", -1), ("e1m2/8@e4m3", 1)):
         values = fp4sim.fake_quant(host_device.asarray(x), spec, axis=axis).get()
         assert values.tobytes() == fp4sim.fake_quant(x, spec, axis=axis).tobytes()
+
+
+def test_saved_and_laid_out_from_the_device(tmp_path, host_device):
+    x = tensor()
+    device, host = fp4sim.quantize(host_device.asarray(x), "nvfp4"), fp4sim.quantize(x, "nvfp4")
+    for name, packed in (("gpu", device), ("cpu", host)):
+        fp4sim.save(tmp_path / f"{name}.safetensors", {"w": packed})
+    assert (tmp_path / "gpu.safetensors").read_bytes() == (tmp_path / "cpu.safetensors").read_bytes()
+    assert np.array_equal(device.swizzled_scale("128x4"), host.swizzled_scale("128x4"))
+    assert device.to_numpy()["codes"].tobytes() == host.to_numpy()["codes"].tobytes()
 
 
 def test_refusals(host_device):

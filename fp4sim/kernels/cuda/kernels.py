@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fp4sim.kernels.cuda import load
+from fp4sim.kernels.cuda import errors, load, products, rotate
 from fp4sim.kernels.cuda.arguments import (
     cast_numbers,
     format_numbers,
@@ -19,6 +19,7 @@ from fp4sim.kernels.cuda.arguments import (
     rounding_number,
     stream_numbers,
 )
+from fp4sim.kernels.cuda.arrays import empty, on_device, on_host, zeros
 from fp4sim.kernels.interface import ElementCast, Place
 from fp4sim.kernels.reference.kernels import ReferenceKernels
 from fp4sim.randbits import Stream
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from fp4sim.floats import FloatFormat
     from fp4sim.kernels.interface import Criterion
     from fp4sim.rounding import Rounding
-    from fp4sim.stats.sums import PanelSums
 
 _SOURCE = "panel.cu"
 _RUN, _SEGMENT, _MOST_ROWS = 8, 64, 128
@@ -37,22 +37,14 @@ _KINDS = ("float32", "uint16", "float16", "float64")  # bfloat16 by its bits
 _METRICS, _ORDERS = ("mse", "mae", "absmax"), ("exact", "scaled", "product")
 
 
-def on_device(array: Any, dtype: Any = None) -> Any:
-    """A C-contiguous CuPy array of what may be NumPy's."""
-    with load.device_errors():
-        return load.get_cupy().asarray(array, dtype, order="C")
-
-
-def on_host(array: Any) -> NDArray[Any]:
-    """A NumPy array of what may be CuPy's."""
-    return array if isinstance(array, np.ndarray) else np.asarray(array.get())
-
-
 class CudaKernels:
     """See :class:`fp4sim.kernels.interface.Kernels` and the module's first lines for which arrays lie where."""
 
     name = "cuda"
     takes_nonfinite = True
+    rotate = staticmethod(rotate.rotate)
+    products = staticmethod(products.products)
+    error_sums = staticmethod(errors.error_sums)
 
     @staticmethod
     def block_amax(x: Any, tile: tuple[int, int], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
@@ -205,40 +197,16 @@ class CudaKernels:
         )
         return on_host(counts).astype(np.int64)
 
-    # What no kernel here does yet is done on the host: the same bits, at the speed of the copy.
 
-    @staticmethod
-    def rotate(x: Any, signs: NDArray[np.float32], *, inverse: bool = False) -> Any:
-        """The Walsh-Hadamard transform."""
-        return on_device(ReferenceKernels.rotate(on_host(x), signs, inverse=inverse))
+def widened(x: Any, dtype: str, to: Any = np.float32) -> Any:
+    """Floats on the device as float32 (from float64 rounded once) or, from narrower ones, as float64; bfloat16 by its bits.
 
-    @staticmethod
-    def products(
-        x: Any,
-        codes: Any,
-        factor: NDArray[np.float32],
-        tile: tuple[int, int],
-        cast: ElementCast,
-        group: int,
-    ) -> NDArray[np.float64]:
-        """EDEN's inner products, on the host."""
-        return ReferenceKernels.products(on_host(x), on_host(codes), factor, tile, cast, group)
-
-    @staticmethod
-    def error_sums(
-        x: Any,
-        codes: Any,
-        factor: NDArray[np.float32],
-        decode: NDArray[np.float64],
-        amax: NDArray[np.float32],
-        tile: tuple[int, int],
-        cast: ElementCast,
-        valid: tuple[int, int],
-        cell_rows: int,
-    ) -> list[PanelSums]:
-        """Float64 sums of the panel's cells."""
-        host = on_host(x), on_host(codes)
-        return ReferenceKernels.error_sums(*host, factor, decode, amax, tile, cast, valid, cell_rows)
+    CuPy compiles its own casts and arithmetic to flush float32 subnormals, so they have no part in this.
+    """
+    flat, out = on_device(x), empty(x.shape, to)
+    kind = _KINDS.index("uint16" if dtype == "bfloat16" else dtype)
+    load.launch(load.kernel(_SOURCE, "widen_floats"), x.size, (flat, out, x.size, kind, int(out.dtype == np.float64)))
+    return out
 
 
 def dequantize_into(
@@ -250,15 +218,3 @@ def dequantize_into(
     """
     args = (codes, decode, out, out.size, cols, *tile, width, _KINDS.index(out.dtype.name), *format_numbers(fmt))
     load.launch(load.kernel(_SOURCE, "dequantize_panel"), -(-out.size // _RUN), args)
-
-
-def empty(shape: tuple[int, ...], dtype: Any) -> Any:
-    """An uninitialized CuPy array. Raises DeviceError where memory is short."""
-    with load.device_errors():
-        return load.get_cupy().empty(shape, dtype)
-
-
-def zeros(shape: tuple[int, ...], dtype: Any) -> Any:
-    """A CuPy array of zeros. Raises DeviceError where memory is short."""
-    with load.device_errors():
-        return load.get_cupy().zeros(shape, dtype)

@@ -1,6 +1,6 @@
 """CuPy and the kernels: found on first need, errors in one line. Nothing here runs at import time.
 
-``kernel("panel.cu", "encode_rows")`` compiles if need be and gives what :func:`launch` takes. Kernels are ``extern "C"``.
+``kernel("panel.cu", "encode_panel")`` compiles if need be and gives what :func:`launch` takes. Kernels are ``extern "C"``.
 """
 
 from __future__ import annotations
@@ -51,6 +51,16 @@ def target(device: int | None = None) -> str:
     """The current (or given) device's own target, e.g. ``sm_90``."""
     cupy = get_cupy()
     return f"sm_{cupy.cuda.Device(device).compute_capability}"
+
+
+@lru_cache(maxsize=16)
+def _processors(device: int) -> int:
+    return int(get_cupy().cuda.Device(device).attributes["MultiProcessorCount"])
+
+
+def processors() -> int:
+    """Multiprocessors of the current device."""
+    return _processors(int(get_cupy().cuda.runtime.getDevice()))
 
 
 def kernel(source: str, function: str, defines: Sequence[str] = (), *, arch: str | None = None) -> Any:

@@ -1,0 +1,110 @@
+"""Error statistics of a whole tensor in one read (cuda/stats.cu): blocks of 16 or 32 E2M1 elements under 8-bit scales.
+
+A block's scale code is looked up from its largest magnitude, and what follows from it from the code; :class:`ScaleTable`
+holds both, so that one kernel serves every scale rule. Sums are those of chunks of 4096 blocks, merged by halving: no grid
+changes a digit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fp4sim.kernels.cuda import load
+from fp4sim.kernels.cuda.arrays import empty, is_aligned, on_device, on_host, zeros
+from fp4sim.kernels.cuda.errors import SOURCE, merge_parts
+from fp4sim.kernels.cuda.rotate import suffix
+from fp4sim.stats.sums import PanelSums
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+BLOCKS = (16, 32)
+CODES = 256
+UNREACHED = 0xFFFFFFFF
+_CHUNK = 4096  # blocks
+_BLOCKS_PER_PROCESSOR = 2  # what its registers hold at once
+_COARSE = 19  # bits of a float below the index of the kernel's first table
+_HEAD = 4  # counts before the occupancy: scale zero, over, kept zeros, lost blocks
+
+
+@dataclass(frozen=True)
+class ScaleTable:
+    """``start``: uint32 (257,), the least bits of an amax whose code is at least c; UNREACHED for codes that none has.
+
+    ``factor``, ``decode``: float32 and float64 (256,), what x is multiplied by and what a value of the grid stands for.
+    """
+
+    start: NDArray[np.uint32]
+    factor: NDArray[np.float32]
+    decode: NDArray[np.float64]
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether no two codes begin between neighbours of the kernel's first table: up to 3 bits of mantissa."""
+        reached = self.start[self.start != UNREACHED]
+        return bool((np.bincount(reached >> np.uint32(_COARSE)) <= 1).all())
+
+    def on_device(self) -> Any:
+        """What cuda/stats.cuh's ScaleTable is, byte for byte."""
+        bits = np.arange(1 << (31 - _COARSE), dtype=np.uint64) << np.uint64(_COARSE)
+        coarse = (np.searchsorted(self.start[:CODES], bits, side="right") - 1).astype(np.uint8)
+        entries = np.zeros(CODES + 1, [("decode", np.float64), ("factor", np.float32), ("next", np.uint32)])
+        entries["decode"][:CODES], entries["factor"][:CODES] = self.decode, self.factor
+        entries["next"] = UNREACHED
+        entries["next"][:CODES] = self.start[1:]
+        return on_device(np.concatenate([coarse, entries.view(np.uint8)]))
+
+
+@dataclass(frozen=True)
+class TensorStats:
+    """``sums``: worst_index is flat in the tensor. ``scales``: int64 (256,), blocks by scale code; ``lost``: those whose scale
+    is zero though they are not."""
+
+    sums: PanelSums
+    scales: NDArray[np.int64]
+    lost: int
+
+
+def can_measure(x: Any, block: int) -> bool:
+    """Whether the kernel covers an array of whole blocks: float32, float16 or bfloat16 as uint16, aligned."""
+    return (
+        block in BLOCKS and x.dtype.name in ("float32", "float16", "uint16") and x.size % block == 0 and is_aligned(x)
+    )
+
+
+@dataclass(frozen=True)
+class Launched:
+    """What a launched kernel will have written, on the device: sums a chunk, worst ratios and places a thread block, counts."""
+
+    sums: Any
+    worst: Any
+    where: Any
+    counts: Any
+
+
+def tensor_stats(x: Any, block: int, table: ScaleTable, *, grid: int | None = None) -> TensorStats:
+    """The statistics of finite ``x``, whose consecutive ``block`` elements share a scale; ``grid``: thread blocks to use."""
+    launched = launch(x, block, table.on_device(), grid)
+    found, ratios, places = on_host(launched.counts).astype(np.int64), on_host(launched.worst), on_host(launched.where)
+    most = float(ratios.max())
+    index = int(places[ratios == most].min())
+    occupancy = found[_HEAD : _HEAD + 16]
+    scale_zero, over, kept, lost = (int(count) for count in found[:_HEAD])
+    causes = np.array([scale_zero, over, occupancy[0] + occupancy[8] - kept], np.int64)
+    total = PanelSums(int(x.size), merge_parts(on_host(launched.sums)), causes, occupancy, most, index)
+    return TensorStats(total, found[_HEAD + 16 :], lost)
+
+
+def launch(x: Any, block: int, table: Any, grid: int | None = None) -> Launched:
+    """Start the kernel; ``table`` as :meth:`ScaleTable.on_device` gives it."""
+    blocks = x.size // block
+    chunks = -(-blocks // _CHUNK)
+    size = min(chunks, grid or _BLOCKS_PER_PROCESSOR * load.processors())
+    counts = zeros((_HEAD + 16 + CODES,), np.uint64)
+    out = Launched(empty((chunks, 8), np.float64), empty((size,), np.float64), empty((size,), np.int64), counts)
+    run = load.kernel(SOURCE, f"stats_{suffix(x)}_{block}")
+    load.launch(run, size * load.THREADS, (x, blocks, table, out.sums, out.worst, out.where, out.counts))
+    return out
