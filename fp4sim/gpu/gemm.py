@@ -9,14 +9,16 @@ import numpy as np
 from fp4sim.errors import UsageError
 from fp4sim.gpu.arrays import is_on_device, place_of
 from fp4sim.gpu.dequantize import as_origin
+from fp4sim.kernels.cuda.arrays import on_host
 from fp4sim.kernels.cuda.gemm import OUTS, PATHS, Epilogue, multiply
-from fp4sim.kernels.cuda.kernels import on_host
 from fp4sim.kernels.cuda.load import get_cupy
 from fp4sim.mma.on_gpu import gpu_rule
+from fp4sim.mma.order import CHAIN
 
 if TYPE_CHECKING:
     from fp4sim.mma.model import MmaModel
     from fp4sim.mma.operands import ScaleFormat
+    from fp4sim.mma.order import Order
     from fp4sim.packed import PackedTensor
 
 
@@ -28,15 +30,19 @@ def gemm_on_device(
     beta: np.float32 | None,
     bias: Any,
     model: MmaModel,
+    order: Order,
     out: str,
     kind: tuple[ScaleFormat, int],
 ) -> Any:
     """See :func:`fp4sim.gemm`; the operands have been checked."""
     for name, operand in (("a", a), ("b", b)):
+        if operand.tensor_scale.ndim:
+            raise UsageError(f"{name} has a tensor scale a row, which the GPU does not compute: move both with to_host")
         if isinstance(operand.packed, np.ndarray):
             raise UsageError(
                 f"{name} is on the host and the other operand on the GPU: move one with to_device or to_host"
             )
+    _check_order(order)
     if out not in OUTS:
         raise UsageError(f"out={out!r}: {', '.join(OUTS)}")
     if beta is not None and c is None:
@@ -53,7 +59,7 @@ def gemm_on_device(
 
 
 def block_scaled_on_device(
-    arrays: tuple[Any, Any, Any, Any, Any], fmt: ScaleFormat, block: int, model: MmaModel, path: str
+    arrays: tuple[Any, Any, Any, Any, Any], fmt: ScaleFormat, block: int, model: MmaModel, order: Order, path: str
 ) -> Any:
     """See :func:`fp4sim.mma.block_scaled_mma`."""
     from fp4sim.mma.block_scaled import check_shapes
@@ -61,6 +67,7 @@ def block_scaled_on_device(
     chosen = next((known for known in PATHS if known == path), "proven" if path == "compiled" else None)
     if chosen is None:
         raise UsageError(f"path {path!r} on a GPU: compiled, {', '.join(PATHS)}")
+    _check_order(order)
     rule, names = gpu_rule(model, fmt, block), ("a_packed", "b_packed", "c", "a_scale", "b_scale")
     with place_of(arrays[0]):
         cupy, given = get_cupy(), {}
@@ -78,6 +85,13 @@ def block_scaled_on_device(
             start = c.view(np.uint32)
             d[...] = multiply((a, sa), (b, sb), rule, start=start if bool(start.any()) else None, path=chosen)
         return out
+
+
+def _check_order(order: Order) -> None:
+    if order != CHAIN:
+        raise UsageError(
+            f"order {order} is not computed on the GPU, which chains all steps: give NumPy arrays for the CPU"
+        )
 
 
 def _scales(x: PackedTensor) -> Any:

@@ -10,12 +10,15 @@ from fp4sim.errors import UsageError
 from fp4sim.gpu.arrays import is_on_device
 from fp4sim.mma.instances import model_named
 from fp4sim.mma.operands import block_scaled, check_kind
+from fp4sim.mma.order import order_named
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fp4sim.mma.model import MmaModel
     from fp4sim.mma.multiply import Path
+    from fp4sim.mma.operands import Factors
+    from fp4sim.mma.order import Order
 
 
 def block_scaled_mma(
@@ -28,6 +31,7 @@ def block_scaled_mma(
     scale_format: str,
     block: int,
     model: str | MmaModel = "blackwell",
+    order: str | Order = "chain",
     path: Path = "compiled",
     threads: int | None = None,
 ) -> NDArray[np.float32]:
@@ -41,7 +45,10 @@ def block_scaled_mma(
         a_scale: uint8 (m, K/block), scale codes; ``b_scale``: (n, K/block). float8 arrays must be viewed as uint8.
         scale_format, block: ``"ue4m3"`` with 16, ``"ue8m0"`` with 32 or 16; nothing else is an instruction.
         model: a name of :func:`fp4sim.mma.model_names`, or an :class:`fp4sim.mma.MmaModel`.
-        path: ``"compiled"``, or ``"reference"``, which is Python integers: the definition, about a thousand times slower.
+        order: ``"chain"``, ``"split-k:N"`` or ``"stream-k:STEP:STEP…"``, or an :class:`fp4sim.mma.Order`.
+        path: ``"compiled"``, or one that is forced: ``"proven"`` (a BLAS where that is proven exact), ``"emulated"`` (every
+            step), ``"wide"`` (the same by a kernel for all models), ``"reference"`` (Python integers: the definition, a
+            million times slower). They give the same bits.
         threads: worker threads; None means all processors. No thread count changes a bit.
 
     All five arrays may have one more axis in front, of independent products. On a GPU all five are CuPy's or torch's there,
@@ -55,24 +62,31 @@ def block_scaled_mma(
     Raises:
         UsageError for dtypes, shapes that do not fit, formats that no instruction takes and unknown models.
     """
-    rule, fmt = model_named(model), check_kind(scale_format, block)
+    rule, plan = model_named(model), order_named(order)
     if is_on_device(a_packed):
         from fp4sim.gpu.gemm import block_scaled_on_device
 
-        return block_scaled_on_device((a_packed, b_packed, c, a_scale, b_scale), fmt, block, rule, path)  # type: ignore[no-any-return]
+        fmt, arrays = check_kind(scale_format, block), (a_packed, b_packed, c, a_scale, b_scale)
+        return block_scaled_on_device(arrays, fmt, block, rule, plan, path)  # type: ignore[no-any-return]
     from fp4sim.mma.multiply import multiply  # what it imports is not needed on a GPU
 
+    a, b, words = read_operands(a_packed, b_packed, c, a_scale, b_scale, scale_format, block, rule)
+    return multiply(a, b, words, rule, path, threads, plan).reshape(np.shape(c)).view(np.float32)
+
+
+def read_operands(
+    a_packed: Any, b_packed: Any, c: Any, a_scale: Any, b_scale: Any, scale_format: str, block: int, model: MmaModel
+) -> tuple[Factors, Factors, NDArray[np.uint32]]:
+    """Both operands and the bits of C, all with a batch axis. Raises UsageError as :func:`block_scaled_mma` does."""
+    fmt = check_kind(scale_format, block)
     arrays = {"a_packed": a_packed, "b_packed": b_packed, "a_scale": a_scale, "b_scale": b_scale}
     batched = {name: _bytes(name, array) for name, array in arrays.items()}
     words = float_bits(c)
     check_shapes({name: array.shape for name, array in batched.items()} | {"c": words.shape}, block)
-    if words.size == 0:
-        return words.view(np.float32)
     lifted = {name: array[None] if array.ndim == 2 else array for name, array in batched.items()}
-    a = block_scaled(lifted["a_packed"], lifted["a_scale"], fmt, block, rule)
-    b = block_scaled(lifted["b_packed"], lifted["b_scale"], fmt, block, rule)
-    bits = multiply(a, b, words[None] if words.ndim == 2 else words, rule, path, threads)
-    return bits.reshape(words.shape).view(np.float32)
+    a = block_scaled(lifted["a_packed"], lifted["a_scale"], fmt, block, model)
+    b = block_scaled(lifted["b_packed"], lifted["b_scale"], fmt, block, model)
+    return a, b, words[None] if words.ndim == 2 else words
 
 
 def float_bits(c: Any) -> NDArray[np.uint32]:

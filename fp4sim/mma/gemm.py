@@ -13,12 +13,14 @@ from fp4sim.interop import as_array
 from fp4sim.mma.block_scaled import block_scaled_mma
 from fp4sim.mma.instances import model_named
 from fp4sim.mma.operands import ScaleFormat, check_kind
+from fp4sim.mma.order import order_named
 from fp4sim.packed import PackedTensor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fp4sim.mma.model import MmaModel
+    from fp4sim.mma.order import Order
 
 Out = Literal["float32", "bfloat16", "float16"]
 
@@ -34,28 +36,31 @@ def gemm(
     beta: float | None = None,
     bias: Any = None,
     model: str | MmaModel = "blackwell",
+    order: str | Order = "chain",
     out: Out = "float32",
     threads: int | None = None,
 ) -> NDArray[Any]:
-    """a bᵀ as a block-scaled GEMM kernel computes it; every step is emulated, so that large products take their time.
+    """a bᵀ as a block-scaled GEMM kernel computes it.
 
     Args:
         a: (M, K), blocks along K; ``b``: (N, K), in the same element, block and scale formats. E2M1 with UE4M3 scales a block
-            of 16 (rows of 1 or 16), or E8M0 a block of 32 or 16; the tensor scale is one number or none. K that is no whole
-            number of steps is filled up with zero codes under zero scale bytes.
+            of 16 (rows of 1 or 16), or E8M0 a block of 32 or 16; the tensor scale is one number, one a row, or none. K that is
+            no whole number of steps is filled up with zero codes under zero scale bytes.
         c: float32 (M, N), added in the epilogue alone.
         alpha, beta: factors of the product and of ``c``, rounded to float32; beta is 1 where it is not given, and needs ``c``.
         bias: float32 (N,), added last.
         model: a name of :func:`fp4sim.mma.model_names`, or an :class:`fp4sim.mma.MmaModel`.
+        order: how K is cut and partial sums added: ``"chain"``, ``"split-k:N"``, ``"stream-k:STEP:STEP…"`` (fp4sim.mma.order).
         out: the result's dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``, rounded to nearest even.
         threads: worker threads; None means all processors. No thread count changes a bit.
 
-    On a GPU (both operands' arrays are there) c and bias may be there too; models like ``blackwell`` are computed, others raise
-    UsageError. The result is CuPy's, or torch's if a came from there.
+    On a GPU (both operands' arrays are there) c and bias may be there too; models like ``blackwell`` under one tensor scale and
+    the order ``"chain"`` are computed, others raise UsageError. The result is CuPy's, or torch's if a came from there.
 
     Returns:
-        An array (M, N). The steps start from C = +0. Then, each operation rounded to float32 on its own: the product times
-        fl(fl(scale of a times scale of b) alpha); plus fl(beta c); plus bias; the cast.
+        An array (M, N); NaN in rows and columns with a NaN scale byte. The steps start from C = +0. Then, each operation
+        rounded to float32 on its own: the product times fl(fl(scale of a times scale of b) alpha), which where scales are one
+        a row is a factor for every output; plus fl(beta c); plus bias; the cast.
 
     Raises:
         UsageError for operands that no instruction takes together: other formats, other K, rotations that differ, values that
@@ -67,7 +72,9 @@ def gemm(
         from fp4sim.gpu.gemm import gemm_on_device
 
         factors = (_factor("alpha", alpha), None if beta is None else _factor("beta", beta))
-        on_gpu: NDArray[Any] = gemm_on_device(a, b, c, *factors, bias, model_named(model), out, (fmt, block))
+        on_gpu: NDArray[Any] = gemm_on_device(
+            a, b, c, *factors, bias, model_named(model), order_named(order), out, (fmt, block)
+        )
         return on_gpu
     dtype = _out_dtype(out)
     addend, offset = _array("c", c, shape), _array("bias", bias, shape[1:])
@@ -75,9 +82,9 @@ def gemm(
         raise UsageError("beta is given without c: it is the factor of c")
     zero = np.zeros(shape, np.float32)
     operands = (a.packed, b.packed, zero, _scales(a), _scales(b))
-    product = block_scaled_mma(*operands, scale_format=fmt, block=block, model=model, threads=threads)
+    product = block_scaled_mma(*operands, scale_format=fmt, block=block, model=model, order=order, threads=threads)
     with ieee_mode(), np.errstate(all="ignore"):
-        factor = np.float32(a.tensor_scale * b.tensor_scale) * _factor("alpha", alpha)
+        factor = (_by_row(a)[:, None] * _by_row(b)) * _factor("alpha", alpha)
         d = product * factor
         if addend is not None:
             d = d + addend * _factor("beta", 1.0 if beta is None else beta)
@@ -105,9 +112,9 @@ def _kind(a: PackedTensor, b: PackedTensor) -> tuple[ScaleFormat, int]:
             raise UsageError(
                 f"{name} is {spec.short}: its values are more than codes and scales, which is all that is read"
             )
-        if operand.tensor_scale.ndim:
+        if operand.tensor_scale.shape not in ((), operand.shape[:1]):
             raise UsageError(
-                f"{name} has tensor scales of shape {operand.tensor_scale.shape}: one for the tensor is possible"
+                f"{name} has tensor scales of shape {operand.tensor_scale.shape}: one, or one a row, is possible"
             )
         kinds.append((check_kind("ue4m3" if spec.scale == UE4M3 else "ue8m0", spec.block.cols), spec.block.cols))
     if kinds[0] != kinds[1]:
@@ -123,6 +130,11 @@ def _same_rotation(a: PackedTensor, b: PackedTensor) -> bool:
     if a.signs is None or b.signs is None:
         return a.signs is b.signs
     return np.array_equal(a.signs, b.signs)
+
+
+def _by_row(x: PackedTensor) -> NDArray[np.float32]:
+    """Tensor scales, (1,) or (rows,)."""
+    return np.atleast_1d(np.asarray(x.tensor_scale, np.float32))
 
 
 def _scales(x: PackedTensor) -> NDArray[np.uint8]:

@@ -1,8 +1,9 @@
 """Named models: what silicon is reported to do, ideals to hold it against, and the rivals that probes tell apart.
 
-Each rival differs from ``blackwell`` (or ``mxf8f6f4``) in what its row says. Sources: public reports of exact matches on
-silicon for ``blackwell`` (K = 64 steps of mxf4 and mxf4nvf4) and ``mxf8f6f4`` (K = 32 steps, one product a group); raw outputs
-of a B200 for ``dense``. ``ue5m3-report`` and ``mma-sim-2026-01`` are published models that silicon has refuted.
+Each rival differs from ``blackwell`` (or ``mxf8f6f4``) in what its row says. Sources: public reports of exact matches
+on silicon for ``blackwell`` (K = 64 steps of mxf4 and mxf4nvf4) and for ``mxf8f6f4`` and ``f8f6f4`` with E2M1 operands
+(K = 32 steps, one product a group; where there are no scales all bytes are 127); raw outputs of a B200 for ``dense``.
+``ue5m3-report`` and ``mma-sim-2026-01`` are published models that silicon has refuted.
 """
 
 from __future__ import annotations
@@ -109,6 +110,7 @@ _NAMED = {
         replace(PROBE_MODELS["probe:mmasim_c785138"], name="mma-sim-2026-01"),
         replace(PROBE_MODELS["probe:ue5m3_report(64 exact RNE, RZ add)"], name="ue5m3-report"),
         MXF8F6F4,
+        replace(MXF8F6F4, name="f8f6f4"),
         DENSE,
     )
 }

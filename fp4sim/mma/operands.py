@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from fp4sim.floats import E2M1, E8M0, UE4M3
 from fp4sim.kernels.reference.blocks import unpack
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from fp4sim.mma.model import MmaModel
@@ -39,6 +41,37 @@ class Factors:
     atom: int
     step: int
     unit: int
+
+    def part(self, batch: int, rows: slice) -> Factors:
+        """Some rows of one batch, as a batch of one."""
+        return self._of(lambda array: array[batch : batch + 1, rows])
+
+    def single(self, batch: NDArray[np.intp], rows: NDArray[np.intp]) -> Factors:
+        """Single rows, each as a batch of its own."""
+        return self._of(lambda array: array[batch, rows][:, None])
+
+    def padded(self, rows: int) -> Factors:
+        """The same with more rows below, of zeros."""
+        padding = ((0, 0), (0, rows), (0, 0))
+        return self._of(lambda array: np.pad(array, padding[: array.ndim])) if rows else self
+
+    def steps(self, steps: slice) -> Factors:
+        """Some steps of K."""
+        k = slice(steps.start * self.step, steps.stop * self.step)
+        atoms = slice(k.start // self.atom, k.stop // self.atom)
+        return replace(
+            self,
+            significand=np.ascontiguousarray(self.significand[:, :, k]),
+            exponent=np.ascontiguousarray(self.exponent[:, :, k]),
+            scale=np.ascontiguousarray(self.scale[:, :, atoms]),
+            scale_exponent=np.ascontiguousarray(self.scale_exponent[:, :, atoms]),
+        )
+
+    def _of(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Factors:
+        """The same with all arrays changed."""
+        names = ("significand", "exponent", "scale", "scale_exponent", "nan")
+        arrays: dict[str, Any] = {name: change(getattr(self, name)) for name in names}
+        return replace(self, **arrays)
 
 
 def block_scaled(

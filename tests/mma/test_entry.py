@@ -42,7 +42,7 @@ def test_refusals(changes: dict[str, object], message: str) -> None:
         block_scaled_mma(**{**given, **changes})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("path", ["compiled", "wide", "reference"])
+@pytest.mark.parametrize("path", ["proven", "emulated", "wide", "reference"])
 @pytest.mark.parametrize("model", ["blackwell", "exact", "fp32-rn", "ue5m3-report", "mxf8f6f4"])
 def test_nan_scales_and_special_accumulators(model: str, path: str) -> None:
     scales, c = SCALES.copy(), np.array([[0, np.inf], [-np.inf, np.nan]], np.float32)

@@ -75,7 +75,7 @@ def test_refusals() -> None:
         "no instruction multiplies it": fp4sim.quantize(x, "e1m2/16@e4m3@te"),
         "more than codes": fp4sim.quantize(x, "nvfp4+if4"),
         "one scale format": fp4sim.quantize(x, "mxfp4"),
-        "tensor scales of shape": fp4sim.quantize(x, "nvfp4@ts:row"),
+        "tensor scales of shape": fp4sim.quantize(x, "nvfp4@ts:16"),
         "K differs": fp4sim.quantize(x[:, :48], "nvfp4"),
     }
     for message, operand in refused.items():
@@ -95,3 +95,25 @@ def test_library_operands_multiply_exactly_on_blackwell_too(shape: str) -> None:
         block_scaled_mma(x, w, c, sx, sw, scale_format="ue4m3", block=16, model=m) for m in ("blackwell", "fp32-rn")
     ]
     np.testing.assert_array_equal(*models)
+
+
+@pytest.mark.parametrize("alpha", [1.0, 0.3])
+def test_a_tensor_scale_for_every_row(alpha: float) -> None:
+    x, w = matrix(0, 20, 200) * np.exp2(np.arange(20) % 7)[:, None].astype(np.float32), matrix(1, 17, 200)
+    a, whole, rows = fp4sim.quantize(x, "nvfp4@ts:row"), fp4sim.quantize(w, "nvfp4"), fp4sim.quantize(w, "nvfp4@ts:row")
+    assert a.tensor_scale.shape == (20,)
+    zero, bias = np.zeros((20, 17), np.float32), matrix(3, 1, 17)[0]
+    for b, scales in ((whole, np.full(17, whole.tensor_scale)), (rows, rows.tensor_scale)):
+        pad = ((0, 0), (0, 24))  # K = 200 is packed as 208; steps are of 64
+        codes = [np.pad(p.packed, pad) for p in (a, b)]
+        bytes_ = [np.pad(p.block_scale, ((0, 0), (0, 3))) for p in (a, b)]
+        d = block_scaled_mma(*codes, zero, *bytes_, scale_format="ue4m3", block=16)
+        factor = (a.tensor_scale[:, None] * scales) * np.float32(alpha)
+        np.testing.assert_array_equal(fp4sim.gemm(a, b, alpha=alpha, bias=bias), d * factor + bias)
+
+
+def test_a_nan_scale_byte_makes_its_row_nan() -> None:
+    a, b = fp4sim.quantize(matrix(0, 20, 64), "nvfp4"), fp4sim.quantize(matrix(1, 18, 64), "nvfp4")
+    a.block_scale[3, 1] = 0x7F
+    d = fp4sim.gemm(a, b)
+    np.testing.assert_array_equal(np.isnan(d), np.broadcast_to(np.arange(20)[:, None] == 3, d.shape))

@@ -10,7 +10,7 @@ from fp4sim.mma.instances import MXF8F6F4_PROBE_MODELS, PROBE_MODELS
 from tests.conftest import golden
 from tests.mma.cases import multiply, pairs, shared
 
-PATHS = ["compiled", "wide", "reference"]
+PATHS = ["proven", "emulated", "wide", "reference"]
 FIELDS = ("A", "B", "C", "SA", "SB")
 
 
@@ -98,7 +98,12 @@ def test_fp32_rn_is_transformer_engines_reference_gemm(shape: str, path: str) ->
     np.testing.assert_array_equal((d * factor).view(np.uint32), vectors[f"gemm/{shape}/fp32/y"])
 
 
-def test_named_instances_of_refuted_models_are_the_probes_models() -> None:
-    for name, probe in (("blackwell", "hw_F35"), ("mma-sim-2026-01", "mmasim_c785138")):
-        ours, theirs = model_named(name), model_named(f"probe:{probe}")
+def test_named_instances_are_the_probes_models() -> None:
+    for name, probe in (
+        ("blackwell", "probe:hw_F35"),
+        ("mma-sim-2026-01", "probe:mmasim_c785138"),
+        ("mxf8f6f4", "mxf8f6f4:hw gs32 F25 native"),
+        ("f8f6f4", "mxf8f6f4:hw gs32 F25 native"),
+    ):
+        ours, theirs = model_named(name), model_named(probe)
         assert {**vars(ours), "name": ""} == {**vars(theirs), "name": ""}

@@ -65,12 +65,16 @@ class Right:
         )
         self.groups = tuple(_transposed(part, padded) for part in _groups(b, model))
 
-    def multiply(self, a: Left, c: NDArray[np.uint32], rows: slice) -> NDArray[np.uint32]:
-        """Rows of D, (batch, rows, n), as float32 bits; rows and columns with a NaN are not looked at."""
+    def multiply(self, a: Left, c: NDArray[np.uint32], rows: slice, steps: slice | None = None) -> NDArray[np.uint32]:
+        """Rows of D, (batch, rows, n), as float32 bits, after some steps; rows and columns with a NaN are not looked at."""
         out = np.zeros((c.shape[0], rows.stop - rows.start, self.width), np.float32)
         out[:, :, : self.columns] = c[:, rows].view(np.float32)
-        left = (np.ascontiguousarray(part[:, rows]) for part in (a.values, *a.groups))
-        _kernel(self.model, a.step // 16)(*left, self.values, *self.groups, a.unit + self.unit, out)
+        groups = slice(None) if steps is None else slice(steps.start * a.step // 16, steps.stop * a.step // 16)
+        elements = slice(None) if steps is None else slice(steps.start * a.step, steps.stop * a.step)
+        left = [a.values[:, rows, elements], *(part[:, rows, groups] for part in a.groups)]
+        right = [self.values[:, :, groups], *(part[:, groups] for part in self.groups)]
+        whole = (np.ascontiguousarray(part) for part in (*left, *right))
+        _kernel(self.model, a.step // 16)(*whole, a.unit + self.unit, out)
         return np.ascontiguousarray(out[:, :, : self.columns]).view(np.uint32)
 
 
@@ -82,12 +86,17 @@ def _transposed(matrix: NDArray[Any], columns: int) -> NDArray[Any]:
 
 
 def _groups(x: Factors, model: MmaModel) -> tuple[NDArray[np.float64], NDArray[np.int16], NDArray[np.int16]]:
-    """A group's scale as a float64, the exponent it anchors at, and a bit for each nonzero element; (batch, rows, groups)."""
-    scale = np.ldexp(x.scale.astype(np.float64), x.scale_exponent.astype(np.int64))
-    lost = (x.scale == 0) & (model.anchoring != "any-scale")
+    """What :func:`scales` gives, and a bit for each nonzero element; (batch, rows, groups)."""
     nonzero = (x.significand != 0).reshape(*x.scale.shape, 16)
     mask = (nonzero << np.arange(16)).sum(axis=-1).astype(np.uint16).view(np.int16)
-    return scale, np.where(lost, _NEVER, x.scale_exponent).astype(np.int16), mask
+    return *scales(x, model), mask
+
+
+def scales(x: Factors, model: MmaModel) -> tuple[NDArray[np.float64], NDArray[np.int16]]:
+    """Every group's scale as a float64 and the exponent it anchors at, (batch, rows, groups)."""
+    scale = np.ldexp(x.scale.astype(np.float64), x.scale_exponent.astype(np.int64))
+    lost = (x.scale == 0) & (model.anchoring != "any-scale")
+    return scale, np.where(lost, _NEVER, x.scale_exponent).astype(np.int16)
 
 
 def _unary(name: str) -> Any:

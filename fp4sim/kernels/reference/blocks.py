@@ -40,7 +40,9 @@ def pack(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def unpack(packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The inverse of :func:`pack`."""
-    return np.stack([packed & np.uint8(15), packed >> np.uint8(4)], axis=-1).reshape(*packed.shape[:-1], -1)
+    return np.stack([packed & np.uint8(15), packed >> np.uint8(4)], axis=-1).reshape(
+        *packed.shape[:-1], 2 * packed.shape[-1]
+    )
 
 
 def error_sums(

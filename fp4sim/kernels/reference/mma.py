@@ -42,6 +42,25 @@ def multiply(a: Factors, b: Factors, c: NDArray[np.uint32], model: MmaModel) -> 
     return out
 
 
+def add(x: NDArray[np.uint32], y: NDArray[np.uint32], plain: MmaModel) -> NDArray[np.uint32]:
+    """Float32 bits of sums, rounded to nearest even; a NaN has the bits of NAN. ``plain``: a model that keeps subnormals."""
+    words = [_add(*pair, plain) for pair in zip(x.ravel().tolist(), y.ravel().tolist(), strict=True)]
+    return np.array(words, np.uint32).reshape(x.shape)
+
+
+def _add(x: int, y: int, plain: MmaModel) -> int:
+    infinite = [word for word in (x, y) if word & ~SIGN == INF]
+    if max(x & ~SIGN, y & ~SIGN) > INF or len(set(infinite)) == 2:
+        return NAN
+    if infinite:
+        return infinite[0]
+    if x == y == SIGN:
+        return SIGN
+    (left, unit, _), (right, other, _) = _split(x, plain), _split(y, plain)
+    least = min(unit, other)
+    return _to_float32((left << unit - least) + (right << other - least), least, "rne", plain)
+
+
 def _terms(
     a: Factors, row: tuple[int, int], b: Factors, column: tuple[int, int], model: MmaModel
 ) -> list[list[list[Term]]]:
