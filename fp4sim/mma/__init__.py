@@ -14,16 +14,20 @@ from __future__ import annotations
 from fp4sim.mma.block_scaled import block_scaled_mma
 from fp4sim.mma.dense import dense_mma
 from fp4sim.mma.error import error_bound
+from fp4sim.mma.fit import FitResult, fit_mma, fit_recorded
 from fp4sim.mma.instances import model_named, model_names
 from fp4sim.mma.model import MmaModel
 from fp4sim.mma.order import Order, order_named
 
 __all__ = [
+    "FitResult",
     "MmaModel",
     "Order",
     "block_scaled_mma",
     "dense_mma",
     "error_bound",
+    "fit_mma",
+    "fit_recorded",
     "model_named",
     "model_names",
     "order_named",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fp4sim.errors import UsageError
+from fp4sim.gpu.arrays import is_on_device
 from fp4sim.mma.instances import model_named
-from fp4sim.mma.multiply import Path, multiply
 from fp4sim.mma.operands import block_scaled, check_kind
 from fp4sim.mma.order import order_named
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fp4sim.mma.model import MmaModel
+    from fp4sim.mma.multiply import Path
     from fp4sim.mma.operands import Factors
     from fp4sim.mma.order import Order
 
@@ -50,7 +51,9 @@ def block_scaled_mma(
             million times slower). They give the same bits.
         threads: worker threads; None means all processors. No thread count changes a bit.
 
-    All five arrays may have one more axis in front, of independent products.
+    All five arrays may have one more axis in front, of independent products. On a GPU all five are CuPy's or torch's there,
+    the result is CuPy's, and ``path`` is ``"compiled"``, ``"proven"``, ``"emulated"`` or ``"wide"``; a C that is not all +0
+    takes the slow wide path.
 
     Returns:
         float32 of the shape of C. A NaN scale byte anywhere in a row of A or B, or NaN in C, gives NaN with the bits
@@ -60,6 +63,13 @@ def block_scaled_mma(
         UsageError for dtypes, shapes that do not fit, formats that no instruction takes and unknown models.
     """
     rule, plan = model_named(model), order_named(order)
+    if is_on_device(a_packed):
+        from fp4sim.gpu.gemm import block_scaled_on_device
+
+        fmt, arrays = check_kind(scale_format, block), (a_packed, b_packed, c, a_scale, b_scale)
+        return block_scaled_on_device(arrays, fmt, block, rule, plan, path)  # type: ignore[no-any-return]
+    from fp4sim.mma.multiply import multiply  # what it imports is not needed on a GPU
+
     a, b, words = read_operands(a_packed, b_packed, c, a_scale, b_scale, scale_format, block, rule)
     return multiply(a, b, words, rule, path, threads, plan).reshape(np.shape(c)).view(np.float32)
 
@@ -72,7 +82,7 @@ def read_operands(
     arrays = {"a_packed": a_packed, "b_packed": b_packed, "a_scale": a_scale, "b_scale": b_scale}
     batched = {name: _bytes(name, array) for name, array in arrays.items()}
     words = float_bits(c)
-    _check_shapes(batched, words, block)
+    check_shapes({name: array.shape for name, array in batched.items()} | {"c": words.shape}, block)
     lifted = {name: array[None] if array.ndim == 2 else array for name, array in batched.items()}
     a = block_scaled(lifted["a_packed"], lifted["a_scale"], fmt, block, model)
     b = block_scaled(lifted["b_packed"], lifted["b_scale"], fmt, block, model)
@@ -96,21 +106,21 @@ def _bytes(name: str, array: Any) -> NDArray[np.uint8]:
     return values
 
 
-def _check_shapes(arrays: dict[str, NDArray[np.uint8]], c: NDArray[np.uint32], block: int) -> None:
-    """Raises UsageError where shapes do not fit."""
-    a, b = arrays["a_packed"], arrays["b_packed"]
-    length = 2 * a.shape[-1]
-    if b.shape[-1] != a.shape[-1]:
-        raise UsageError(f"K differs: a_packed holds {length} elements a row, b_packed {2 * b.shape[-1]}")
+def check_shapes(shapes: dict[str, tuple[int, ...]], block: int) -> None:
+    """Raises UsageError where the shapes of a_packed, b_packed, c, a_scale and b_scale do not fit."""
+    a, b = shapes["a_packed"], shapes["b_packed"]
+    length = 2 * a[-1]
+    if b[-1] != a[-1]:
+        raise UsageError(f"K differs: a_packed holds {length} elements a row, b_packed {2 * b[-1]}")
     if length == 0 or length % block:
         raise UsageError(f"K = {length} is not a whole number of blocks of {block}")
-    batch = a.shape[:-2]
+    batch = a[:-2]
     expected = {
-        "b_packed": (*batch, *b.shape[-2:]),
-        "a_scale": (*batch, a.shape[-2], length // block),
-        "b_scale": (*batch, b.shape[-2], length // block),
+        "b_packed": (*batch, *b[-2:]),
+        "a_scale": (*batch, a[-2], length // block),
+        "b_scale": (*batch, b[-2], length // block),
+        "c": (*batch, a[-2], b[-2]),
     }
-    shapes = {name: array.shape for name, array in arrays.items()} | {"c": c.shape}
-    for name, shape in (expected | {"c": (*batch, a.shape[-2], b.shape[-2])}).items():
+    for name, shape in expected.items():
         if shapes[name] != shape:
             raise UsageError(f"{name} has shape {shapes[name]}, these operands need {shape}")

@@ -11,13 +11,13 @@ from fp4sim.errors import UsageError
 from fp4sim.floats import E4M3, FloatFormat
 from fp4sim.mma.block_scaled import float_bits
 from fp4sim.mma.instances import model_named
-from fp4sim.mma.multiply import Path, multiply
 from fp4sim.mma.operands import Factors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fp4sim.mma.model import MmaModel
+    from fp4sim.mma.multiply import Path
 
 # The layout of a code and the elements of a step, by kind; tf32 codes are float32 bits whose low 13 are not read.
 KINDS: dict[str, tuple[FloatFormat, int]] = {
@@ -54,6 +54,8 @@ def dense_mma(
     Raises:
         UsageError for dtypes, shapes, unknown kinds, and Inf or NaN in a or b.
     """
+    from fp4sim.mma.multiply import multiply  # what it imports is not needed on a GPU
+
     if kind not in KINDS:
         raise UsageError(f"kind {kind!r}: {', '.join(KINDS)}")
     fmt, length = KINDS[kind]

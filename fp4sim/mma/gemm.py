@@ -12,7 +12,9 @@ from fp4sim.fpmode import ieee_mode
 from fp4sim.interop import as_array
 from fp4sim.mma.block_scaled import block_scaled_mma
 from fp4sim.mma.epilogue import Epilogue
+from fp4sim.mma.instances import model_named
 from fp4sim.mma.operands import ScaleFormat, check_kind
+from fp4sim.mma.order import order_named
 from fp4sim.packed import PackedTensor
 
 if TYPE_CHECKING:
@@ -53,6 +55,9 @@ def gemm(
         out: the result's dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``, rounded to nearest even.
         threads: worker threads; None means all processors. No thread count changes a bit.
 
+    On a GPU (both operands' arrays are there) c and bias may be there too; models like ``blackwell`` under one tensor scale and
+    the order ``"chain"`` are computed, others raise UsageError. The result is CuPy's, or torch's if a came from there.
+
     Returns:
         An array (M, N); NaN in rows and columns with a NaN scale byte. The steps start from C = +0. Then, each operation
         rounded to float32 on its own: the product times fl(fl(scale of a times scale of b) alpha), which where scales are one
@@ -64,6 +69,14 @@ def gemm(
     """
     fmt, block = kind_of(a, b)
     shape = (a.shape[0], b.shape[0])
+    if any(not isinstance(operand.packed, np.ndarray) for operand in (a, b)):
+        from fp4sim.gpu.gemm import gemm_on_device
+
+        factors = (_factor("alpha", alpha), None if beta is None else _factor("beta", beta))
+        on_gpu: NDArray[Any] = gemm_on_device(
+            a, b, c, *factors, bias, model_named(model), order_named(order), out, (fmt, block)
+        )
+        return on_gpu
     dtype = out_dtype(out)
     addend, offset = _array("c", c, shape), _array("bias", bias, shape[1:])
     if beta is not None and addend is None:
