@@ -169,13 +169,13 @@ class PackedTensor:
         """The same with NumPy arrays; itself where it has them already."""
         if not self.is_on_device:
             return self
-        from fp4sim.kernels.cuda.kernels import on_host
+        from fp4sim.kernels.cuda.arrays import on_host
 
         return self._moved(on_host, "numpy")
 
     def to_device(self) -> PackedTensor:
         """The same with CuPy arrays on the current GPU. Raises DeviceError where there is none."""
-        from fp4sim.kernels.cuda.kernels import on_device
+        from fp4sim.kernels.cuda.arrays import on_device
 
         return self._moved(on_device, "cupy")
 
@@ -229,7 +229,10 @@ def float_name(dtype: Any) -> str:
 
 
 def _dtype(dtype: Any) -> np.dtype[Any]:
-    import ml_dtypes
+    name: Any = float_name(dtype)
+    if name == "bfloat16":
+        import ml_dtypes
 
-    name = float_name(dtype)
-    return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+        name = ml_dtypes.bfloat16
+    found: np.dtype[Any] = np.dtype(name)
+    return found

@@ -10,11 +10,13 @@ import typer
 
 from fp4sim.cli.options import (
     Axis,
+    Device,
     Exclude,
     Include,
     InputDtype,
     Json,
     Nonfinite,
+    OnDevice,
     OnNonfinite,
     Seed,
     Threads,
@@ -55,6 +57,7 @@ def compare(
     seed: Seed = 0,
     nonfinite: Nonfinite = OnNonfinite.error,
     threads: Threads = None,
+    device: Device = OnDevice.cpu,
     sort: Annotated[
         str,
         typer.Option(
@@ -99,7 +102,7 @@ def compare(
     thresholds = [Threshold.parse(text) for text in fail_on or ()]
     view = View(metric_names(metrics), top, verbose, metric_name(sort))
     check_outputs(output or (), sources or ())
-    settings = Settings(axis, seed, nonfinite.value, threads)
+    settings = Settings(axis, seed, nonfinite.value, threads, "cuda" if device is OnDevice.cuda else None)
     result = _run(sources or ["synthetic"], specs, settings, include or (), exclude or (), dtype)
     write_outputs(result, output or ())
     show(result, view, as_json=json)

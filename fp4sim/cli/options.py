@@ -16,6 +16,13 @@ class OnNonfinite(StrEnum):
     ignore = "ignore"
 
 
+class OnDevice(StrEnum):
+    """Where the work on tensors is done."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 Include = Annotated[
     list[str] | None,
     typer.Option("--include", metavar="GLOB", help="Take only tensors whose name matches; repeatable."),
@@ -40,5 +47,8 @@ Nonfinite = Annotated[
 Threads = Annotated[
     int | None,
     typer.Option("--threads", min=1, metavar="N", help="Worker threads; changes no digit.  [default: all processors]"),
+]
+Device = Annotated[
+    OnDevice, typer.Option("--device", help="Work on the CPU, or on a CUDA GPU with CuPy: the same bits.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print strict JSON to stdout and nothing else.")]

@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from fp4sim.cli.options import Axis, Exclude, Include, InputDtype, Nonfinite, OnNonfinite, Seed, Threads
+from fp4sim.cli.options import (
+    Axis,
+    Device,
+    Exclude,
+    Include,
+    InputDtype,
+    Nonfinite,
+    OnDevice,
+    OnNonfinite,
+    Seed,
+    Threads,
+)
 
 
 def quantize(
@@ -20,6 +31,7 @@ def quantize(
     seed: Seed = 0,
     nonfinite: Nonfinite = OnNonfinite.error,
     threads: Threads = None,
+    device: Device = OnDevice.cpu,
 ) -> None:
     """Quantize a checkpoint bit-exactly and write codes and scales.
 
@@ -35,7 +47,7 @@ def quantize(
     from fp4sim.report.cells import count_of
 
     spec = parse(format)
-    settings = Settings(axis, seed, nonfinite.value, threads)
+    settings = Settings(axis, seed, nonfinite.value, threads, "cuda" if device is OnDevice.cuda else None)
     done = pack_source(source, out, spec, settings, select=Select(include or (), exclude or (), dtype))
     tensors = count_of(done.quantized, "tensor")
     emit(

@@ -59,11 +59,16 @@ def pack_source(
     """Quantize the selected float tensors with at least 2 axes and copy all others unchanged.
 
     Raises UsageError for keys that collide, a source that is packed already and a spec that needs arguments;
-    NothingComparedError where nothing would be quantized; UnreadableError for damaged data, NaN or Inf.
+    NothingComparedError where nothing would be quantized; DeviceError where a GPU is asked for and cannot be used;
+    UnreadableError for damaged data, NaN or Inf.
     """
     select, settings = select or Select(), settings or Settings()
     check_target(out, path, (".safetensors",))
     check_spec(spec)
+    if settings.device == "cuda":
+        from fp4sim.kernels.cuda.load import get_cupy
+
+        get_cupy()  # before anything is read
     if spec.tensor_scale.mode == "given":
         raise UsageError(f"{spec.short}: ts:given needs a scale for every tensor; use fp4sim.quantize in Python")
     with open_source(path, dtype=select.dtype) as source:
@@ -84,6 +89,10 @@ def pack_source(
 
 
 def _quantize(tensor: Tensor, spec: Spec, settings: Settings) -> PackedTensor:
+    if settings.device == "cuda":
+        from fp4sim.gpu.quantize import quantize_uploaded
+
+        return quantize_uploaded(tensor, spec, axis=settings.axis, seed=settings.seed, nonfinite=settings.nonfinite)
     return quantize_tensor(
         tensor,
         spec,

@@ -9,7 +9,8 @@ import numpy as np
 
 from fp4sim.gpu.arrays import place_of
 from fp4sim.kernels.cuda import load
-from fp4sim.kernels.cuda.kernels import dequantize_into, empty, on_device
+from fp4sim.kernels.cuda.arrays import empty, on_device
+from fp4sim.kernels.cuda.kernels import dequantize_into
 
 if TYPE_CHECKING:
     from fp4sim.packed import PackedTensor

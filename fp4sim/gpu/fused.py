@@ -18,7 +18,7 @@ from fp4sim.estimators.four_over_six import is_fast, metric_of
 from fp4sim.floats import E2M1
 from fp4sim.kernels.cuda import load
 from fp4sim.kernels.cuda.arguments import stream_numbers
-from fp4sim.kernels.cuda.kernels import empty, on_device, on_host, zeros
+from fp4sim.kernels.cuda.arrays import empty, is_aligned, on_device, on_host, zeros
 from fp4sim.rounding import Rounding
 
 if TYPE_CHECKING:
@@ -84,9 +84,7 @@ def fits(fused: Fused, geometry: Geometry, array: DeviceArray, given: NDArray[np
     raw = array.raw
     whole = geometry.length % fused.block == 0 and (not fused.tile or geometry.matrix_rows % 16 == 0)
     lanes = not fused.tile or raw.size // 16 % 32 == 0
-    plain = (
-        array.dtype in _INPUTS and geometry.axis == raw.ndim - 1 and raw.flags.c_contiguous and raw.data.ptr % 16 == 0
-    )
+    plain = array.dtype in _INPUTS and geometry.axis == raw.ndim - 1 and is_aligned(raw)
     return whole and lanes and plain and (given is None or given.shape == ())
 
 

@@ -49,12 +49,12 @@ def device_tensor(name: str, x: Any) -> DeviceTensor:
         return DeviceTensor(name, replace(array, raw=array.raw.reshape(1, -1)) if array.raw.ndim == 1 else array)
 
 
-def upload(tensor: Tensor) -> Tensor:
+def upload(tensor: Tensor) -> DeviceTensor:
     """A copy on the current GPU of a tensor of the host, under its name and dtype; what is on one already stays.
 
     Raises DeviceError without a usable GPU.
     """
-    if tensor.on_gpu:
+    if isinstance(tensor, DeviceTensor):
         return tensor
     load.get_cupy()
     whole = np.ascontiguousarray(tensor.read_all())

@@ -18,16 +18,18 @@ from fp4sim.geometry import Geometry
 from fp4sim.gpu import fused, rotated
 from fp4sim.gpu.arrays import DeviceArray, device_array, place_of
 from fp4sim.gpu.dequantize import as_origin
-from fp4sim.gpu.panels import DevicePanels, DeviceTensor
+from fp4sim.gpu.panels import DevicePanels, DeviceTensor, upload
 from fp4sim.kernels.cuda.arrays import empty, on_device
 from fp4sim.kernels.cuda.kernels import CudaKernels
 from fp4sim.packed import PackedTensor
 from fp4sim.packing import quantize_panels, quantize_tensor
+from fp4sim.quantizer import Quantizer
 from fp4sim.randbits import Stream
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fp4sim.io.source import Tensor
     from fp4sim.panels import Nonfinite
     from fp4sim.spec import Spec
 
@@ -50,23 +52,32 @@ def quantize_on_device(
     with place_of(x):
         array = device_array(x)
         geometry = Geometry.for_spec(array.raw.shape, axis, spec)
-        packed = _quantize(array, spec, geometry, Stream.of(seed, name, draw), name, tensor_scale, nonfinite)
+        tensor, stream = DeviceTensor(name, array), Stream.of(seed, name, draw)
+        packed = _quantize(tensor, spec, geometry, stream, tensor_scale, nonfinite)
     return replace(packed, origin=array.origin)
 
 
+def quantize_uploaded(tensor: Tensor, spec: Spec, *, axis: int, seed: int, nonfinite: Nonfinite) -> PackedTensor:
+    """Quantize a tensor of the host on the current GPU; the result is the host's again. Raises DeviceError without a GPU."""
+    geometry, copy = Geometry.for_spec(tensor.info.shape, axis, spec), upload(tensor)
+    with copy.place():
+        packed = _quantize(copy, spec, geometry, Stream.of(seed, tensor.info.name), None, nonfinite)
+        return replace(packed.to_host(), dtype=tensor.info.dtype)
+
+
 def _quantize(
-    array: DeviceArray,
+    tensor: DeviceTensor,
     spec: Spec,
     geometry: Geometry,
     stream: Stream,
-    name: str,
     given: NDArray[np.float32] | None,
     nonfinite: Nonfinite,
 ) -> PackedTensor:
+    array = tensor.array
+    Quantizer(spec, geometry, given=given, kernels=CudaKernels)  # raises for a tensor scale that does not fit
     found = _fused(array, spec, geometry, stream, given) or _fused_rotation(array, spec, geometry, stream, given)
     if found is not None:
         return found
-    tensor = DeviceTensor(name, array)
     if runs_on_device(spec):
         panels = DevicePanels(tensor, geometry.axis)
         return quantize_panels(
@@ -135,13 +146,14 @@ def fake_quant_on_device(
     with place_of(x):
         array = device_array(x)
         geometry, stream = Geometry.for_spec(array.raw.shape, axis, spec), Stream.of(seed, name, draw)
+        Quantizer(spec, geometry, given=tensor_scale, kernels=CudaKernels)
         plan = fused.fused_of(spec)
         if plan is not None and fused.fits(plan, geometry, array, tensor_scale):
             out, numbers = empty(array.raw.shape, array.raw.dtype), fused.numbers_of(spec, array, tensor_scale)
             fused.start_fake_quant(plan, array, numbers, geometry, stream, out)
             if numbers.finite():
                 return as_origin(out, array.dtype, array.origin)
-        packed = _quantize(array, spec, geometry, stream, name, tensor_scale, nonfinite)
+        packed = _quantize(DeviceTensor(name, array), spec, geometry, stream, tensor_scale, nonfinite)
         return replace(packed, origin=array.origin).dequantize(array.dtype)
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fp4sim.floats import CASTS, ELEMENTS, UE4M3, scale_format
-from fp4sim.kernels.cuda.kernels import CudaKernels, on_device
+from fp4sim.kernels.cuda.arrays import on_device
+from fp4sim.kernels.cuda.kernels import CudaKernels
 from fp4sim.kernels.interface import Criterion, ElementCast, Place
 from fp4sim.kernels.reference.kernels import ReferenceKernels
 from fp4sim.randbits import Stream

@@ -160,7 +160,7 @@ def test_random_bits_beyond_the_first_twenty_decide(host_device):
     device = fp4sim.quantize(host_device.asarray(x), "mxfp4@rceil+sr", seed=5, name="w")
     host = fp4sim.quantize(x, "mxfp4@rceil+sr", seed=5, name="w")
     assert (host.block_scale == 127).all()
-    assert 0.2 < host.codes[:, :7].mean() < 0.8
+    assert 0.3 < np.delete(host.codes, 7, axis=1).mean() < 0.7
     same(device, host)
 
 
