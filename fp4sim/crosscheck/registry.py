@@ -16,6 +16,7 @@ MODULES = (
     "own_primitives",
     "own_quantize",
     "own_compare",
+    "own_gemm",
     "blackwell_casts",
     "stochastic_cast",
     "blackwell_quantize",

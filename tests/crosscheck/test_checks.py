@@ -13,6 +13,7 @@ from fp4sim.crosscheck.checks import own_quantize
 from fp4sim.crosscheck.registry import all_checks
 from fp4sim.crosscheck.run import run_check, run_checks, why_not
 from fp4sim.errors import DeviceError, NothingComparedError
+from fp4sim.kernels.cuda.sources import source_folder
 from fp4sim.kernels.reference.kernels import ReferenceKernels
 from fp4sim.mma.instances import BLACKWELL as BLACKWELL_MODEL
 from fp4sim.rcp import hopper_table
@@ -20,7 +21,8 @@ from fp4sim.report.evidence_model import CheckResult
 from fp4sim.rounding import CastPolicy, Rounding
 from tests.crosscheck import simulated as sim
 
-OURS = {check.name: check for check in all_checks() if not check.package}
+OURS = {check.name: check for check in all_checks() if not (check.package or check.on_request)}
+RUN_HERE = [name for name, check in OURS.items() if all((source_folder() / part).is_file() for part in check.sources)]
 OTHERS = {"cvt-rs": (10, 0)}  # all else runs on 12.0
 
 
@@ -29,7 +31,7 @@ def result(name: str, planted: dict[str, Any] | None = None) -> CheckResult:
     return run_check(device, OURS[name], sim.TINY)
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", RUN_HERE)
 def test_a_right_device_passes(name: str) -> None:
     found = result(name)
     assert (found.status, found.reason) == ("pass", "")
