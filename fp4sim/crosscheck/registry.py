@@ -13,6 +13,7 @@ FIT = "mma-fit"
 MODULES = (
     "nvidia_casts",
     "reciprocal",
+    "own_encode",
     "own_primitives",
     "own_quantize",
     "own_compare",

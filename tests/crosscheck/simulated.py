@@ -70,7 +70,7 @@ class SimulatedDevice:
 
 
 def tallying(tested: Callable[[np.ndarray], np.ndarray], expected: Callable[[np.ndarray], np.ndarray]) -> Kernel:
-    """What cuda/exhaustive.cuh does."""
+    """What cuda/tally.cuh does."""
 
     def run(first: int, stride: int, count: int, *rest: Any) -> None:
         histogram, differing, where = rest[-3:]
@@ -85,6 +85,20 @@ def tallying(tested: Callable[[np.ndarray], np.ndarray], expected: Callable[[np.
             where[0] = min(int(where[0]), int(i) << 16 | int(codes[i]) << 8 | int(wanted[i]))
 
     return run
+
+
+def encoding(cast: Cast = CASTS[0]) -> dict[str, Kernel]:
+    """What cuda/exhaustive.cu does, with a general encoder that may be planted wrong."""
+
+    def run(limits: np.ndarray, counts: np.ndarray, first: int, patterns: int) -> None:
+        bits = (np.int64(first) + np.arange(int(patterns), dtype=np.int64)).astype(np.uint32)
+        magnitude = (bits & np.uint32(0x7FFFFFFF)).view(np.float32)
+        expected = (~(magnitude[:, None] < limits)).sum(axis=1).astype(np.uint8)
+        expected[~np.isnan(magnitude)] |= (bits[~np.isnan(magnitude)] >> 31 << 3).astype(np.uint8)
+        counts[0] += np.uint64(np.count_nonzero(cast.codes(bits) != expected))
+        counts[2:] += np.bincount(expected, minlength=16).astype(np.uint64)
+
+    return {"encode_every_float": run}
 
 
 def casting(prefix: str, casts: tuple[Cast, ...] = CASTS) -> dict[str, Kernel]:
@@ -192,6 +206,7 @@ def right() -> dict[str, Kernel]:
     halves = {f"nvidia_e2m1_{half}": tallying(CASTS[0].codes, CASTS[0].codes) for half in ("low", "high")}
     return {
         **casting("nvidia"),
+        **encoding(),
         **halves,
         **casting("instruction"),
         **reciprocal(hopper_table()),

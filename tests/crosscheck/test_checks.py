@@ -48,6 +48,13 @@ def test_a_cast_that_truncates_is_found_and_shown() -> None:
     assert any(line.startswith("e2m1: first at 0x") for line in found.diagnosis)
 
 
+def test_a_wrong_encoder_of_the_own_kernels_is_found() -> None:
+    wrong = sim.planted_cast("e2m1", rounding=Rounding.RNA)[0]
+    found = result("own-encode", sim.encoding(wrong))
+    assert found.status == "fail"
+    assert (found.counts["general"].wrong, found.counts["fused"].wrong) == (1, 0)  # 0.25, the tie
+
+
 def test_a_fault_that_codec_and_instruction_share_shows_in_the_histogram() -> None:
     dropped = CastPolicy(negative_zero="never")
     both = sim.planted_cast("e2m1", policy=dropped)[0].codes
