@@ -28,8 +28,8 @@ from fp4sim.statistic import Statistic
 LENGTH = 4096
 
 
-def seconds(run: Callable[[], Any], repeats: int = 15) -> float:
-    """The median over events around one run."""
+def seconds(run: Callable[[], Any], repeats: int = 9, inner: int = 8) -> float:
+    """The median over events around ``inner`` runs, one after the other: what the host does is hidden behind the GPU."""
     cupy = load.get_cupy()
     run()
     run()
@@ -37,10 +37,11 @@ def seconds(run: Callable[[], Any], repeats: int = 15) -> float:
     for _ in range(repeats):
         start, stop = cupy.cuda.Event(), cupy.cuda.Event()
         start.record()
-        run()
+        for _ in range(inner):
+            run()
         stop.record()
         stop.synchronize()
-        times.append(cupy.cuda.get_elapsed_time(start, stop) / 1e3)
+        times.append(cupy.cuda.get_elapsed_time(start, stop) / 1e3 / inner)
     return float(np.median(times))
 
 
@@ -57,38 +58,44 @@ def quantizer_of(text: str, shape: tuple[int, int], amax: float) -> Quantizer:
     return Quantizer(parse(text), geometry, Statistic(np.float32(amax), np.zeros(0, np.float32), 0, geometry), Stream())
 
 
-def rows(elements: int) -> list[tuple[str, float, float]]:
-    """Name, bytes and seconds of each operation."""
-    cupy, found = load.get_cupy(), []
-    signs = np.random.default_rng(1).choice(np.array([-1, 1], np.float32), 128)
-    source = cupy.zeros(elements, np.uint32)
+def copy_row(elements: int) -> tuple[str, float, float]:
+    """The limit: as many uint32 copied."""
+    cupy = load.get_cupy()
+    source = cupy.arange(elements, dtype=np.uint32)
     target = cupy.empty_like(source)
-    source += cupy.arange(elements, dtype=np.uint32)
-    found.append(("copy", 8.0 * elements, seconds(lambda: cupy.copyto(target, source))))
-    del source, target
-    for dtype, size in (("bfloat16", 2), ("float32", 4)):
-        x = gaussian(elements, dtype)
-        for text in ("nvfp4", "mxfp4"):
-            quantizer = quantizer_of(text, x.shape, 6.5)
-            table, block = scale_table(quantizer), quantizer.spec.block.cols
-            assert table is not None
-            tables = table.on_device()
-            found.append((f"stats {text} {dtype}", size * elements, seconds(lambda: launch(x, block, tables))))  # noqa: B023
-        found.append((f"rotate {dtype}", (size + 4) * elements, seconds(lambda: rotate(x, signs))))  # noqa: B023
-        found.append((f"rotated amax {dtype}", size * elements, seconds(lambda: rotated_amax(x, signs))))  # noqa: B023
-        factors = np.float32(256 * 6), np.float32(1 / 256)
-        moved = (size + 0.5 + 1 / 16) * elements
-        for name, stream in (("RHT-128 + nvfp4", None), ("RHT-128 + MS-EDEN", Stream(1))):
-            run = lambda: rotate_quantize(x, signs, *factors, stream)  # noqa: B023, E731
-            found.append((f"{name} {dtype}", moved, seconds(run)))
+    return "copy", 8.0 * elements, seconds(lambda: cupy.copyto(target, source))
 
-        def both() -> None:
-            amax = rotated_amax(x, signs)  # noqa: B023
-            rotate_quantize(x, signs, np.float32(1536 / amax), np.float32(amax / 1536), Stream(1))  # noqa: B023
 
-        found.append((f"RHT-128 + MS-EDEN, amax too {dtype}", moved + size * elements, seconds(both)))
-        del x
+def rows_of(elements: int, dtype: str, size: int) -> list[tuple[str, float, float]]:
+    """Name, bytes and seconds of each operation on one input type."""
+    x, found = gaussian(elements, dtype), []
+    signs = np.random.default_rng(1).choice(np.array([-1, 1], np.float32), 128)
+    for text in ("nvfp4", "mxfp4"):
+        found.append((f"stats {text} {dtype}", size * elements, stats_seconds(x, text)))
+    found.append((f"rotate {dtype}", (size + 4) * elements, seconds(lambda: rotate(x, signs))))
+    found.append((f"rotated amax {dtype}", size * elements, seconds(lambda: rotated_amax(x, signs))))
+    factors, moved = (np.float32(256 * 6), np.float32(1 / 256)), (size + 0.5 + 1 / 16) * elements
+
+    def quantize(stream: Stream | None) -> float:
+        return seconds(lambda: rotate_quantize(x, signs, *factors, stream))
+
+    def with_amax() -> None:
+        amax = rotated_amax(x, signs)
+        rotate_quantize(x, signs, np.float32(1536 / amax), np.float32(amax / 1536), Stream(1))
+
+    found.append((f"RHT-128 + nvfp4 {dtype}", moved, quantize(None)))
+    found.append((f"RHT-128 + MS-EDEN {dtype}", moved, quantize(Stream(1))))
+    found.append((f"RHT-128 + MS-EDEN, amax too {dtype}", moved + size * elements, seconds(with_amax)))
     return found
+
+
+def stats_seconds(x: Any, text: str) -> float:
+    """Of the kernel alone, the tensor's amax known."""
+    quantizer = quantizer_of(text, x.shape, 6.5)
+    table, block = scale_table(quantizer), quantizer.spec.block.cols
+    assert table is not None
+    ready = table.on_device()
+    return seconds(lambda: launch(x, block, ready))
 
 
 def torch_statistics(x: Any) -> Any:
@@ -144,9 +151,14 @@ def main() -> None:
     options = parser.parse_args()
     cupy = load.get_cupy()
     name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
-    found = rows(options.elements)
-    if options.torch or options.compile:
-        found += torch_rows(min(options.elements, 1 << 26), options.compile)
+    found = [
+        copy_row(options.elements),
+        *rows_of(options.elements, "bfloat16", 2),
+        *rows_of(options.elements, "float32", 4),
+    ]
+    for wanted, compiled in ((options.torch, False), (options.compile, True)):
+        if wanted:
+            found += torch_rows(min(options.elements, 1 << 26), compiled)
     copy = found[0][1] / found[0][2]
     print(f"{name}, CuPy {cupy.__version__}, 2^{math.log2(options.elements):.0f} elements; copy {copy / 1e12:.2f} TB/s")
     print(f"{'operation':44} {'ms':>8} {'TB/s':>6} {'of copy':>8}")

@@ -56,7 +56,7 @@ extern "C" __global__ void __launch_bounds__(256) tensor_amax(const void* __rest
 #endif
 }
 
-// numbers[0..4] of scheme.cuh from the amax, in the order of fp4sim/dialects/operations.py (te). inverse: fl(1/v); reach: what amax
+// numbers[0..5] of scheme.cuh from the amax, in the order of fp4sim/dialects/operations.py (te). inverse: fl(1/v); reach: what amax
 // maps to. adapt: four over six reads S_enc, S_dec, amax, reach.
 extern "C" __global__ void te_numbers(const u32* most, float* numbers, i64 reach_bits, i64 inverse_bits, i64 adapt) {
     const float amax = float_of(*most), reach = float_of((u32)reach_bits), inverse = float_of((u32)inverse_bits);
@@ -67,4 +67,5 @@ extern "C" __global__ void te_numbers(const u32* most, float* numbers, i64 reach
     numbers[2] = amax;
     numbers[3] = reach;
     numbers[4] = amax == 0.0f ? 1.0f : div(amax, reach);
+    numbers[5] = near_divisor(reach, amax);
 }

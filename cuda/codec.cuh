@@ -124,6 +124,19 @@ FP4_HD float decode(u32 code, const Format& f) {
     return float_of(sign | significand << (unit + 149));  // a float32 subnormal: bf16, fp32 and the last of E8M0
 }
 
+// 1 / divisor, rounded, where near_quotient divides by it correctly: the two reaches of Transformer Engine's four over six and
+// 1 (a test tries every significand), on dividends that are 0 or between 2^-103 and 2^112. Else 0.
+FP4_HD float near_divisor(float divisor, float group) {
+    const bool known = divisor == 1536.0f || divisor == 2688.0f || divisor == 1.0f;
+    return known && group >= 0x1p-90f && group <= 0x1p100f ? div(1.0f, divisor) : 0.0f;
+}
+
+// fl(a / divisor) by its reciprocal and one correction (Markstein, IBM J. Res. Dev. 34, 1990).
+FP4_HD float near_quotient(float a, float divisor, float inverse) {
+    const float quotient = mul(a, inverse);
+    return fma_near(fma_near(-quotient, divisor, a), inverse, quotient);
+}
+
 // bfloat16 and float16 bits widened, exactly.
 FP4_HD u32 widen_bf16(u32 bits) { return bits << 16; }
 

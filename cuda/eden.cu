@@ -56,7 +56,7 @@ __device__ __forceinline__ void rotate_eden(
 }  // namespace
 
 #define EDEN(suffix, type)                                                                                                 \
-    extern "C" __global__ void __launch_bounds__(RUN_THREADS) rotate_eden_##suffix(                                        \
+    extern "C" __global__ void __launch_bounds__(RUN_THREADS, 4) rotate_eden_##suffix(                                     \
         const void* x, u64* packed, u8* scales, i64 runs, const u32* signs, i64 size, i64 normalizer, i64 multiplier,      \
         i64 decode, i64 key0, i64 key1, i64 name, i64 draw) {                                                              \
         const Stream stream{(u32)key0, (u32)key1, (u32)name, (u32)draw};                                                   \

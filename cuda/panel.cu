@@ -242,6 +242,19 @@ extern "C" __global__ void choose_blocks(
         }
 }
 
+// Floats of `kind` (as dequantize_panel's) as float32 or, if `doubles`, as float64. CuPy's own casts flush float32 subnormals.
+extern "C" __global__ void widen_floats(const void* x, void* out, i64 elements, i64 kind, i64 doubles) {
+    const i64 i = THREAD;
+    if (i >= elements) return;
+    if (kind == 3) {
+        ((float*)out)[i] = (float)((const double*)x)[i];
+        return;
+    }
+    const u32 bits = kind == 0 ? ((const u32*)x)[i] : kind == 1 ? widen_bf16(((const u16*)x)[i]) : widen_fp16(((const u16*)x)[i]);
+    if (doubles) ((double*)out)[i] = (double)float_of(bits);
+    else ((u32*)out)[i] = bits;
+}
+
 // How often each byte occurs, in counts[256], zero on entry.
 extern "C" __global__ void histogram(const u8* codes, u64* counts, i64 n) {
     const i64 first = THREAD * SEGMENT;

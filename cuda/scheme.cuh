@@ -39,15 +39,19 @@ FP4_HD float tile_maximum(const void* x, i64 tile, i64 blocks_per_row, float own
 #endif
 
 #if ADAPT
-// The error of an encoding of 16 elements in the exact order of fp4sim/kernels/reference/choose.py.
-FP4_HD float encoding_error(const u32 (&words)[WORDS], const u32 (&codes)[BLOCK / 8], float scale, float group, float reach) {
+// The error of an encoding of 16 elements in the exact order of fp4sim/kernels/reference/choose.py. NEAR: see near_divisor.
+template <bool NEAR>
+FP4_HD float encoding_error(const u32 (&words)[WORDS], const u32 (&codes)[BLOCK / 8], float scale, const float* numbers) {
+    const float group = numbers[2], reach = numbers[3], inverse = numbers[5];
     float sum = 0.0f;
 #pragma unroll
     for (int j = 0; j < 16; ++j) {
         // signs of x and code agree, so the difference of magnitudes is the magnitude of the difference
         const u32 code = (codes[j / 8] >> (4 * (j % 8))) & 7u;
         const float value = code < 2u ? 0.5f * (float)(int)code : float_of((code << 22) + (126u << 23));
-        float d = add(div(mul(mul(value, scale), group), reach), -magnitude_of(words, j));
+        const float product = mul(mul(value, scale), group);
+        const float quotient = NEAR ? near_quotient(product, reach, inverse) : div(product, reach);
+        float d = add(quotient, -magnitude_of(words, j));
         d = float_of(bits_of(d) & MAGNITUDE);
         if (ADAPT == 3) sum = d > sum ? d : sum;
         else sum = add(sum, ADAPT == 1 ? mul(d, d) : d);
@@ -62,7 +66,7 @@ struct Encoded {
 };
 
 // Scale and codes of thread i's block. numbers: te: fl(S_enc c), S_dec, and for ADAPT S_enc, S_dec, the group's amax (or decode
-// multiplier) and what that is over; E8M0: fl(1/max), shrink. flag: set to 1 where there is NaN or Inf, or the scale is NaN.
+// multiplier), what that is over, and near_divisor's answer at [5]; E8M0: fl(1/max), shrink. flag: set to 1 where there is NaN or Inf, or the scale is NaN.
 FP4_HD Encoded encode_with_scale(
     const u32 (&words)[WORDS], const void* x, const float* numbers, u32* flag, i64 i, i64 blocks_per_row, const Stream& stream) {
     Encoded best;
@@ -78,8 +82,15 @@ FP4_HD Encoded encode_with_scale(
     four.scale = te_scale(mul(base, 1.5f), numbers[1]);
     encode_block(words, best.scale.factor, stream, 0, best.codes);
     encode_block(words, four.scale.factor, stream, 0, four.codes);
-    const float error = encoding_error(words, best.codes, best.scale.value, numbers[2], numbers[3]);
-    if (encoding_error(words, four.codes, four.scale.value, numbers[2], numbers[3]) < error) best = four;
+    float six_error, four_error;
+    if (numbers[5] != 0.0f) {
+        six_error = encoding_error<true>(words, best.codes, best.scale.value, numbers);
+        four_error = encoding_error<true>(words, four.codes, four.scale.value, numbers);
+    } else {
+        six_error = encoding_error<false>(words, best.codes, best.scale.value, numbers);
+        four_error = encoding_error<false>(words, four.codes, four.scale.value, numbers);
+    }
+    if (four_error < six_error) best = four;
 #else
     best.scale = SCALES == TE ? te_scale(mul(amax, numbers[0]), numbers[1]) : mx_scale(amax, numbers[0], numbers[1]);
     if (SCALES != TE && best.scale.code == 255u) *flag = 1u;

@@ -5,10 +5,6 @@
 
 using namespace fp4;
 
-#ifndef MIN_BLOCKS
-#define MIN_BLOCKS 2
-#endif
-
 namespace {
 
 constexpr int THREADS = 256, BLOCKS_PER_THREAD = 16;  // a chunk: 4096 blocks, whose sums are one row of the output
@@ -32,7 +28,7 @@ struct Found {  // of one thread
 
 __device__ __forceinline__ void add_counts(const Found& f, u32* bins) {
     u32 mine[16];
-    occupancy_of(f.all, f.negative, 16 * f.groups, mine);
+    occupancy_of(f.all, f.negative, f.groups, mine);
     FP4_UNROLL
     for (int code = 0; code < 16; ++code) {
         const u32 sum = __reduce_add_sync(~0u, mine[code]);
@@ -92,9 +88,10 @@ __device__ __forceinline__ void one_block(
         halves[HALVES - 1].range(other, other_least);
         amax = fmaxf(amax, other), least = fminf(least, other_least);
     }
-    const u32 code = table.code(amax);
-    const float factor = table.factor[code];
-    const double decode = table.decode[code];
+    u32 code;
+    const ScaleEntry scale = table.find(amax, code);
+    const float factor = scale.factor;
+    const double decode = scale.decode;
     atomicAdd(&bins[N_SCALES + code], 1u);
     float top = 0;
     FP4_UNROLL
@@ -109,14 +106,13 @@ __device__ __forceinline__ void one_block(
         f.sums[E2] += b.square;
         if (decode != 0.0) f.sums[E2_OVER] += b.over, f.sums[E2_FLUSHED] += b.flushed, f.n_over += b.n_over;
         if (decode == 0.0 || least == 0.0f) exceptions(halves[h], factor, decode, b.square, f);
-        f.all.add(b.values, f.groups);
-        f.negative.add(b.negative, f.groups);
+        add_groups(f.all, b.values, f.negative, b.negative, f.groups);
         ++f.groups;
         top = fmaxf(top, b.top);
     }
-    f.n_lost += code == 0 && decode == 0.0 && amax > 0.0f;
+    if (decode == 0.0) f.n_lost += amax > 0.0f;
     // A ratio may be the worst only where bound / amax may be: told without a division, generously.
-    const double bound = bound_of(top) * 1.000000001, width = amax;
+    const double bound = bound_of(top), width = amax;
     if (bound > f.worst.ratio * width && bound >= *(volatile double*)hint * width) {
         const double before = f.worst.ratio, per_amax = amax > 0.0f ? 1.0 / width : 0.0;
         f.worst = search_worst<type>(x, block * 16 * HALVES, 16 * HALVES, factor, decode, per_amax, f.worst);
@@ -132,20 +128,14 @@ __device__ __forceinline__ void load(const void* x, i64 block, Sixteen<type> (&h
 
 template <Input type, int HALVES>
 __device__ __forceinline__ void stats(
-    const void* x, i64 blocks, const u8* coarse, const u32* start, const float* factor, const double* decode, double* sums,
-    double* worst, i64* where, u64* counts) {
-    __shared__ u8 coarse_[2048];
-    __shared__ u32 start_[257], bins[COUNTS];
-    __shared__ float factor_[256];
-    __shared__ double decode_[256], hint;
-    for (int i = threadIdx.x; i < 2048; i += THREADS) coarse_[i] = coarse[i];
-    for (int i = threadIdx.x; i < 257; i += THREADS) start_[i] = start[i];
+    const void* x, i64 blocks, const ScaleTable* scales, double* sums, double* worst, i64* where, u64* counts) {
+    __shared__ ScaleTable table;
+    __shared__ u32 bins[COUNTS];
+    __shared__ double hint;
+    for (int i = threadIdx.x; i < (int)sizeof(ScaleTable) / 8; i += THREADS) ((u64*)&table)[i] = ((const u64*)scales)[i];
     for (int i = threadIdx.x; i < COUNTS; i += THREADS) bins[i] = 0;
-    factor_[threadIdx.x] = factor[threadIdx.x];
-    decode_[threadIdx.x] = decode[threadIdx.x];
     if (threadIdx.x == 0) hint = 0;
     __syncthreads();
-    const ScaleTable table{coarse_, start_, factor_, decode_};
 
     Found f;
     f.n_scale_zero = f.n_over = f.n_kept = f.n_lost = f.groups = 0;
@@ -159,20 +149,24 @@ __device__ __forceinline__ void stats(
         i64 block = chunk * per_chunk + threadIdx.x;
         const i64 ahead = blocks > block ? (blocks - block + THREADS - 1) / THREADS : 0;
         const int count = ahead < BLOCKS_PER_THREAD ? (int)ahead : BLOCKS_PER_THREAD;
+        constexpr bool ahead_of_use = HALVES * Sixteen<type>::WORDS <= 8;  // more would take too many registers
         Sixteen<type> next[HALVES];
-        if (count > 0) load<type, HALVES>(x, block, next);
+        if (ahead_of_use && count > 0) load<type, HALVES>(x, block, next);
         FP4_ROLLED
         for (int k = 0; k < count; ++k, block += THREADS) {
             Sixteen<type> halves[HALVES];
-            FP4_UNROLL
-            for (int h = 0; h < HALVES; ++h) halves[h] = next[h];
-            if (k + 1 < count) load<type, HALVES>(x, block + THREADS, next);
+            if (ahead_of_use) {
+                FP4_UNROLL
+                for (int h = 0; h < HALVES; ++h) halves[h] = next[h];
+                if (k + 1 < count) load<type, HALVES>(x, block + THREADS, next);
+            } else {
+                load<type, HALVES>(x, block, halves);
+            }
             one_block<type, HALVES>(x, block, halves, table, bins, &hint, f);
         }
         const double total = block_sums(f.sums);
         if (threadIdx.x < 8) sums[chunk * 8 + threadIdx.x] = total;
-        // Four words an element group: drain before the counters are full.
-        if (__syncthreads_or(4 * (f.groups + HALVES * BLOCKS_PER_THREAD) > Counter::LIMIT)) {
+        if (__syncthreads_or(f.groups + HALVES * BLOCKS_PER_THREAD > Counter::LIMIT)) {
             add_counts(f, bins);
             f.all.clear();
             f.negative.clear();
@@ -192,10 +186,9 @@ __device__ __forceinline__ void stats(
 }  // namespace
 
 #define STATS(name, type, halves)                                                                                          \
-    extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) name(                                                          \
-        const void* x, i64 blocks, const u8* coarse, const u32* start, const float* factor, const double* decode,          \
-        double* sums, double* worst, i64* where, u64* counts) {                                                            \
-        stats<type, halves>(x, blocks, coarse, start, factor, decode, sums, worst, where, counts);                         \
+    extern "C" __global__ void __launch_bounds__(THREADS, 2) name(                                                         \
+        const void* x, i64 blocks, const ScaleTable* scales, double* sums, double* worst, i64* where, u64* counts) {       \
+        stats<type, halves>(x, blocks, scales, sums, worst, where, counts);                                                \
     }
 STATS(stats_bf16_16, BF16, 1)
 STATS(stats_fp16_16, FP16, 1)

@@ -10,18 +10,23 @@
 
 namespace fp4 {
 
-// Block scales of a tensor: the code of an amax by comparison, then one factor and one decode multiplier a code.
-// start[c]: the least bits of an amax whose code is at least c. coarse[b]: the code of the amax of bits b << 20.
-struct ScaleTable {
-    const u8* coarse;
-    const u32* start;
-    const float* factor;
-    const double* decode;
+// Block scales of a tensor: the code of an amax by comparison, then what the code stands for. coarse[b]: the code of the amax
+// of bits b << 19; `next` of a code: the least bits of an amax beyond it. No two codes begin between neighbours of `coarse`.
+struct ScaleEntry {
+    double decode;
+    float factor;
+    u32 next;
+};
 
-    FP4_HD u32 code(float amax) const {
+struct ScaleTable {
+    u8 coarse[4096];
+    ScaleEntry entry[257];
+
+    FP4_HD ScaleEntry find(float amax, u32& code) const {
         const u32 bits = bits_of(amax);
-        u32 found = coarse[bits >> 20];
-        while (bits >= start[found + 1]) ++found;
+        code = coarse[bits >> 19];
+        ScaleEntry found = entry[code];
+        if (bits >= found.next) found = entry[++code];
         return found;
     }
 };
@@ -44,9 +49,9 @@ FP4_HD float upper_half(double x) {
 #endif
 }
 
-// A double no less than any whose upper half is top, in magnitude.
+// A double above all whose upper half is top, in magnitude, by at least a millionth of them.
 FP4_HD double bound_of(float top) {
-    const u64 bits = (u64)((bits_of(top) & MAGNITUDE) + 1u) << 32;
+    const u64 bits = (u64)((bits_of(top) & MAGNITUDE) + 3u) << 32;
 #if defined(__CUDA_ARCH__)
     return __longlong_as_double((long long)bits);
 #else
@@ -99,7 +104,7 @@ FP4_HD void block_errors(const Elements& x, float factor, double decode, BlockEr
 
 // Counts of bits by place, in vertical counters: plane p holds bit p of 32 counters. Words are added four at a time.
 struct Counter {
-    static constexpr int PLANES = 10, LIMIT = (1 << PLANES) - 1;  // words that can be added before drain()
+    static constexpr int PLANES = 10, LIMIT = (1 << PLANES) / 4 - 1;  // groups of four words before they must be counted
     u32 plane[PLANES], fours, eights;
 
     FP4_HD void clear() {
@@ -114,22 +119,13 @@ struct Counter {
         return carry;
     }
 
-    // The n-th four words, n from 0: a carry of weight 4 waits for the next one, one of weight 8 for the one after that.
-    FP4_HD void add(const u32 (&w)[4], u32 n) {
+    FP4_HD u32 add_ones(const u32 (&w)[4]) {  // the carry of weight 4
         const u32 low = full_add(plane[0], w[0], w[1]), high = full_add(plane[0], w[2], w[3]);
-        const u32 four = full_add(plane[1], low, high);
-        if (!(n & 1u)) {
-            fours = four;
-            return;
-        }
-        const u32 eight = full_add(plane[2], fours, four);
-        fours = 0;
-        if (!(n & 2u)) {
-            eights = eight;
-            return;
-        }
+        return full_add(plane[1], low, high);
+    }
+
+    FP4_HD void add_eights(u32 eight) {
         u32 carry = full_add(plane[3], eights, eight);
-        eights = 0;
         FP4_UNROLL
         for (int p = 4; p < PLANES; ++p) {
             const u32 next = plane[p] & carry;
@@ -138,10 +134,10 @@ struct Counter {
         }
     }
 
-    // How often bit `bit` was set in any of a word's four bytes.
-    FP4_HD u32 count(int bit) const {
+    // How often bit `bit` was set in any of a word's four bytes, after n groups: an odd one waits, and so may its pair.
+    FP4_HD u32 count(int bit, u32 n) const {
         const u32 mask = 0x01010101u << bit;
-        u32 total = 4 * ones(fours & mask) + 8 * ones(eights & mask);
+        u32 total = (n & 1u ? 4 * ones(fours & mask) : 0u) + (n & 2u ? 8 * ones(eights & mask) : 0u);
         FP4_UNROLL
         for (int p = 0; p < PLANES; ++p) total += ones(plane[p] & mask) << p;
         return total;
@@ -156,20 +152,36 @@ struct Counter {
     }
 };
 
+// The n-th group, n from 0, of two counters: carries of weight 4 wait for the next one, those of weight 8 for the one after it.
+FP4_HD void add_groups(Counter& a, const u32 (&v)[4], Counter& b, const u32 (&w)[4], u32 n) {
+    const u32 first = a.add_ones(v), second = b.add_ones(w);
+    if (!(n & 1u)) {
+        a.fours = first, b.fours = second;
+        return;
+    }
+    const u32 eight = Counter::full_add(a.plane[2], a.fours, first), other = Counter::full_add(b.plane[2], b.fours, second);
+    if (!(n & 2u)) {
+        a.eights = eight, b.eights = other;
+        return;
+    }
+    a.add_eights(eight);
+    b.add_eights(other);
+}
+
 // Counts by code from the two counters: bit 7 is r = 0, bits 0 to 4 are 0.5 1 1.5 2 3; r = 4 sets every bit, 6 none.
-// Bit 6 counts the negative ones; elements in all are known.
-FP4_HD void occupancy_of(const Counter& all, const Counter& negative, u32 elements, u32 (&bins)[16]) {
-    u32 minus = negative.count(6), known[2] = {0, 0};
+// Bit 6 counts the negative ones; there were sixteen elements in each of n groups.
+FP4_HD void occupancy_of(const Counter& all, const Counter& negative, u32 n, u32 (&bins)[16]) {
+    const u32 minus = negative.count(6, n), four = all.count(5, n), four_minus = negative.count(5, n);
+    u32 known[2] = {0, 0};
     const int bit[8] = {7, 0, 1, 2, 3, 4, 5, 5};
     for (int code = 0; code < 7; ++code) {
-        const u32 four = all.count(5), four_minus = negative.count(5);
-        const u32 n = code == 6 ? four : all.count(bit[code]) - four;
-        const u32 m = code == 6 ? four_minus : negative.count(bit[code]) - four_minus;
-        bins[code] = n - m, bins[8 + code] = m;
-        known[0] += n, known[1] += m;
+        const u32 plus = code == 6 ? four : all.count(bit[code], n) - four;
+        const u32 below = code == 6 ? four_minus : negative.count(bit[code], n) - four_minus;
+        bins[code] = plus - below, bins[8 + code] = below;
+        known[0] += plus, known[1] += below;
     }
     bins[15] = minus - known[1];
-    bins[7] = elements - known[0] - bins[15];
+    bins[7] = 16 * n - known[0] - bins[15];
 }
 
 }  // namespace fp4

@@ -14,11 +14,11 @@ import numpy as np
 from fp4sim.estimators.base import Encoded
 from fp4sim.estimators.pipeline import Pipeline, check_spec, is_random, prepare
 from fp4sim.geometry import Geometry
+from fp4sim.gpu.backends import backends_of
 from fp4sim.kernels.reference.blocks import expand
-from fp4sim.panels import Panels
 from fp4sim.parallel import run_all
 from fp4sim.randbits import Stream
-from fp4sim.stats.draws import NORMAL, SUBNORMAL, ZERO_SCALE
+from fp4sim.stats.draw_statistics import NORMAL, SUBNORMAL, ZERO_SCALE
 from fp4sim.transforms import redraws_rotation
 
 if TYPE_CHECKING:
@@ -54,14 +54,20 @@ class Drawer:
         kernels: Kernels | None = None,
     ) -> None:
         check_spec(spec)
-        self.spec, self.seed, self.threads = spec, seed, threads
+        self.spec, self.seed = spec, seed
         self.name = tensor.info.name if name is None else name
         self.geometry = Geometry.for_spec(tensor.info.shape, axis, spec)
         self.is_random = is_random(spec)
-        self._kernels = kernels
-        self._panels = Panels(tensor, self.geometry.axis)
+        self._panels, own, _ = backends_of(tensor, self.geometry.axis, [spec])[0]
+        self._kernels, self._on_gpu = kernels or own, own is not None
+        self.threads = 1 if self._on_gpu else threads
         self._known: Pipeline | None = None
         self._scales: dict[Cell, CellScales] = {}
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """What is drawn at a time: the fixed grid's cells, larger ones on a GPU."""
+        return self._panels.pieces(self.geometry) if self._on_gpu else self.geometry.cells
 
     def pipeline(self, draw: int) -> Pipeline:
         """The estimator bound to a draw."""
@@ -81,11 +87,11 @@ class Drawer:
             encoded = self._encode(pipeline, cell)
             values = pipeline.values(cell, encoded)
             if pipeline.rotation is not None and domain == "input":
-                whole = values[:, : cell.cols]
-                values = pipeline.rotation.undo(np.ascontiguousarray(whole), pipeline.quantizer.kernels)
+                whole = values if values.shape[1] == cell.cols else values[:, : cell.cols].copy()
+                values = pipeline.rotation.undo(whole, pipeline.quantizer.kernels)
             work(cell, values[: cell.rows, : cell.cols], encoded)
 
-        run_all(one, self.geometry.cells, self.threads)
+        run_all(one, self.cells, self.threads)
 
     def matrix(self, draw: int, domain: Domain = "rotated") -> NDArray[np.float32]:
         """All values of a draw as a matrix (rows, length), the quantized axis last."""

@@ -14,7 +14,8 @@ from scipy import stats
 
 from fp4sim.errors import UsageError
 from fp4sim.stats.bias import Interval, Verdict, concentration, estimate_bias, mean_of_pairs
-from fp4sim.stats.draws import DrawStatistics, DrawSums, batch_level
+from fp4sim.stats.draw_statistics import DrawStatistics, batch_level
+from fp4sim.stats.draws import DrawSums
 from fp4sim.stats.sums import merge_lanes
 
 REPETITIONS = 200

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fp4sim.cli.options import Axis, Exclude, Include, InputDtype, Json, Seed, Threads
+from fp4sim.cli.options import Axis, Device, Exclude, Include, InputDtype, Json, OnDevice, Seed, Threads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +66,7 @@ def bias(
     axis: Axis = -1,
     seed: Seed = 0,
     threads: Threads = None,
+    device: Device = OnDevice.cpu,
     top: Annotated[
         int, typer.Option(min=0, metavar="N", help="Show this many tensors; 0: all. Files always hold all.")
     ] = 20,
@@ -106,14 +107,16 @@ def bias(
         from fp4sim.commands.layer import LayerSettings
 
         sampling = axis != -1 or elements != 1 << 20
-        refuse_tensor_options(sources, estimators, [*(include or ()), *(exclude or ())], curve, sampling)
+        globs = [*(include or ()), *(exclude or ())]
+        refuse_tensor_options(sources, estimators, globs, curve, sampling, device is OnDevice.cuda)
         result = run_layer(recipe or (), layer, dtype, LayerSettings(draws, seed, margin, threads))
     else:
         from fp4sim.commands.bias import BiasSettings
         from fp4sim.grammar import parse_list
 
         specs = parse_list(estimators or [_DEFAULT_ESTIMATORS])
-        settings = BiasSettings(draws, axis, seed, elements, margin, threads)
+        on_gpu = "cuda" if device is OnDevice.cuda else None
+        settings = BiasSettings(draws, axis, seed, elements, margin, threads, on_gpu)
         result = _run(sources or [_DEFAULT_SOURCE], specs, settings, include or (), exclude or (), dtype)
         if curve:
             _draw_curves(specs, settings, curve)

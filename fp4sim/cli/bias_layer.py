@@ -25,6 +25,7 @@ def refuse_tensor_options(
     globs: Sequence[str],
     curve: Path | None,
     sampling: bool,
+    on_gpu: bool,
 ) -> None:
     """Raise UsageError for what has no meaning beside --recipe and --layer."""
     given = {
@@ -33,6 +34,7 @@ def refuse_tensor_options(
         "--include or --exclude": globs,
         "--curve": curve,
         "--axis or --elements": sampling,
+        "--device cuda": on_gpu,
     }
     for name, value in given.items():
         if value:

@@ -19,14 +19,14 @@ from fp4sim.errors import NothingComparedError, UsageError
 from fp4sim.estimators.pipeline import check_spec, is_random
 from fp4sim.fpmode import ieee_mode
 from fp4sim.geometry import Cell, Geometry
-from fp4sim.io.source import ArrayTensor
-from fp4sim.panels import Panels
+from fp4sim.gpu.backends import draw_kernels_of, flat_beside, panels_of, tensor_of
 from fp4sim.parallel import thread_count
 from fp4sim.report.bias_model import Bias, BiasResult, TensorBias
 from fp4sim.report.model import Skipped
 from fp4sim.spec import Block
 from fp4sim.stats.bias import MARGIN
-from fp4sim.stats.draws import MIN_BATCHES, DrawSums
+from fp4sim.stats.draw_statistics import MIN_BATCHES
+from fp4sim.stats.draws import DrawSums
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from fp4sim.io.source import Source, Tensor
     from fp4sim.kernels.interface import Kernels
     from fp4sim.spec import Spec
-    from fp4sim.stats.draws import DrawStatistics
+    from fp4sim.stats.draw_statistics import DrawStatistics
 
 Progress = Callable[[str, int], None]  # tensor name, elements drawn since the last call
 
@@ -47,7 +47,10 @@ _WHOLE = 768  # columns in which the usual blocks and every rotation are whole
 
 @dataclass(frozen=True)
 class BiasSettings:
-    """How bias is measured. ``elements``: larger tensors are sampled by bands of rows; ``margin``: of the verdict."""
+    """How bias is measured. ``elements``: larger tensors are sampled by bands of rows; ``margin``: of the verdict.
+
+    ``device``: ``cuda`` to take tensors of the host to a GPU.
+    """
 
     draws: int = 256
     axis: int = -1
@@ -55,6 +58,7 @@ class BiasSettings:
     elements: int = DEFAULT_ELEMENTS
     margin: float = MARGIN
     threads: int | None = None
+    device: str | None = None
 
     def __post_init__(self) -> None:
         if self.draws < 2:
@@ -74,6 +78,7 @@ class BiasSettings:
             "seed": self.seed,
             "elements": self.elements,
             "margin": self.margin,
+            **({} if self.device is None else {"device": self.device}),
         }
 
 
@@ -119,22 +124,34 @@ def bias_tensor(
     tensor: Tensor, specs: Sequence[Spec], settings: BiasSettings, source: str = "", progress: Progress | None = None
 ) -> TensorBias:
     """One tensor under every estimator."""
-    info = tensor.info
-    sample, note = sampled(tensor, settings)
+    with tensor.place():
+        sample, note = sampled(tensor, settings)
     axis = settings.axis if sample is tensor else -1
+    if settings.device == "cuda":
+        from fp4sim.gpu.panels import upload
+
+        sample = upload(sample)
+    with sample.place():
+        results = _bias_of_specs(sample, specs, settings, axis, progress)
+    info, notes = tensor.info, (note,) if note else ()
+    return TensorBias(info.name, source, info.shape, info.dtype, info.size, sample.info.size, tuple(results), notes)
+
+
+def _bias_of_specs(
+    sample: Tensor, specs: Sequence[Spec], settings: BiasSettings, axis: int, progress: Progress | None
+) -> list[Bias]:
     results = []
     for spec in specs:
         if not is_random(spec):
             results.append(_same_each_time(sample, spec, settings, axis))
             if progress is not None:
-                progress(info.name, sample.info.size * settings.draws)
+                progress(sample.info.name, sample.info.size * settings.draws)
             continue
         counter = RoundingCounter() if is_checkable(spec) else None
         statistics = draw_statistics(sample, spec, settings, axis, progress=progress, counter=counter)
         bias = bias_of(statistics, settings.margin)
         results.append(bias if counter is None else replace(bias, rounding=counter.result()))
-    notes = (note,) if note else ()
-    return TensorBias(info.name, source, info.shape, info.dtype, info.size, sample.info.size, tuple(results), notes)
+    return results
 
 
 def _same_each_time(tensor: Tensor, spec: Spec, settings: BiasSettings, axis: int) -> Bias:
@@ -157,13 +174,12 @@ def draw_statistics(
     drawer = Drawer(tensor, spec, axis, seed=settings.seed, threads=thread_count(settings.threads), kernels=kernels)
     group = misalignment_group(drawer.geometry)
     sums: dict[Cell, DrawSums] = {}
-    for cell in drawer.geometry.cells:
-        exact = np.ascontiguousarray(drawer.exact(cell)).reshape(-1)
-        zones = np.ascontiguousarray(drawer.zones(cell)).reshape(-1)
-        sums[cell] = DrawSums(exact, settings.draws, zones=zones, group=group)
+    for cell in drawer.cells:
+        exact, zones = (flat_beside(tensor, array) for array in (drawer.exact(cell), drawer.zones(cell)))
+        sums[cell] = DrawSums(exact, settings.draws, zones=zones, group=group, kernels=draw_kernels_of(tensor))
 
     def add_values(cell: Cell, values: NDArray[np.float32], encoded: Encoded) -> None:
-        sums[cell].add(np.ascontiguousarray(values).reshape(-1))
+        sums[cell].add(flat_beside(tensor, values))
         if counter is not None:
             counter.count(drawer, cell, encoded)
 
@@ -171,7 +187,7 @@ def draw_statistics(
         drawer.each(draw, add_values)
         if progress is not None:
             progress(tensor.info.name, tensor.info.size)
-    return reduce(add, (sums[cell].result() for cell in drawer.geometry.cells))
+    return reduce(add, (sums[cell].result() for cell in drawer.cells))
 
 
 def misalignment_group(geometry: Geometry) -> int:
@@ -190,7 +206,7 @@ def sampled(tensor: Tensor, settings: BiasSettings) -> tuple[Tensor, str]:
     geometry = Geometry.of(tensor.info.shape, settings.axis, Block("none"))
     if tensor.info.size <= settings.elements:
         return tensor, ""
-    panels, height = Panels(tensor, geometry.axis), min(_BAND, geometry.rows)
+    panels, height = panels_of(tensor, geometry.axis), min(_BAND, geometry.rows)
     width = min(geometry.length, max(1, settings.elements // (height * _WHOLE)) * _WHOLE)
     bands = max(1, settings.elements // (width * height))
     starts = np.unique(np.linspace(0, max(0, geometry.rows - height), bands).astype(int) // height * height)
@@ -200,4 +216,4 @@ def sampled(tensor: Tensor, settings: BiasSettings) -> tuple[Tensor, str]:
     matrix = np.concatenate([panels.load(geometry, cell)[: cell.rows, :width] for cell in cells])
     columns = f", {width:,} of {geometry.length:,} columns" if width < geometry.length else ""
     note = f"{matrix.shape[0]:,} of {geometry.rows:,} rows{columns}, in {len(starts)} bands; the tensor scale is the sample's"
-    return ArrayTensor(tensor.info.name, matrix), note
+    return tensor_of(tensor.info.name, matrix), note

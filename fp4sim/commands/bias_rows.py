@@ -11,7 +11,7 @@ from fp4sim.stats.bias import concentration, estimate_bias
 
 if TYPE_CHECKING:
     from fp4sim.stats.bias import BiasEstimate, Interval
-    from fp4sim.stats.draws import DrawStatistics
+    from fp4sim.stats.draw_statistics import DrawStatistics
 
 
 def bias_of(statistics: DrawStatistics, margin: float) -> Bias:

@@ -13,7 +13,8 @@ from fp4sim.commands.bias_rows import as_one, bias_of
 from fp4sim.geometry import Geometry
 from fp4sim.parallel import run_all
 from fp4sim.spec import Block
-from fp4sim.stats.draws import MIN_BATCHES, DrawSums
+from fp4sim.stats.draw_statistics import MIN_BATCHES
+from fp4sim.stats.draws import DrawSums
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

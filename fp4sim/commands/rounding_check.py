@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fp4sim.estimators.registry import choice_of, correction_of
+from fp4sim.gpu.backends import on_host
 from fp4sim.kernels.reference.blocks import expand
 from fp4sim.kernels.reference.encode import code_position
 from fp4sim.report.bias_model import RoundingCheck
@@ -50,7 +51,7 @@ class RoundingCounter:
             self._position = _positions(drawer, cell, encoded)[:rows].reshape(-1)
             self._up = np.zeros(self._position.size, np.int64)
         fmt = drawer.spec.element
-        codes = encoded.codes[:rows, : cell.cols].reshape(-1)
+        codes = on_host(encoded.codes)[:rows, : cell.cols].reshape(-1)
         self._up += (codes & codes.dtype.type((1 << fmt.magnitude_bits) - 1)) > self._position
         self._draws += 1
 
@@ -69,7 +70,7 @@ def _positions(drawer: Drawer, cell: Cell, encoded: Encoded) -> NDArray[np.float
     """Exact positions on the axis of codes, (rows, cols) of the cell; Inf for what rounding does not decide."""
     quantizer = drawer.pipeline(0).quantizer
     cast, tile = quantizer.cast_of(), drawer.geometry.tile(cell)
-    panel = drawer.pipeline(0).load(cell)
+    panel = on_host(drawer.pipeline(0).load(cell))
     factor = expand(encoded.scales.factor, tile)
     with np.errstate(all="ignore"):
         scaled = np.asarray(panel / factor if cast.divides else panel * factor, np.float32)

@@ -12,6 +12,7 @@ import numpy as np
 
 from fp4sim.errors import UsageError
 from fp4sim.kernels.cuda import load
+from fp4sim.kernels.cuda.kernels import widened
 
 _DLPACK_CUDA = (2, 13)  # kDLCUDA, kDLCUDAManaged
 _RAW = {"bfloat16": np.uint16}
@@ -102,6 +103,4 @@ def _check(name: str) -> None:
 
 def widen(raw: Any, dtype: str) -> Any:
     """To float32: exact from the narrower floats, rounded once from float64."""
-    if dtype == "bfloat16":
-        return (raw.astype(np.uint32) << np.uint32(16)).view(np.float32)
-    return raw.astype(np.float32, copy=False)
+    return raw if dtype == "float32" else widened(raw, dtype)

@@ -10,7 +10,7 @@ import numpy as np
 from fp4sim.gpu.arrays import place_of
 from fp4sim.kernels.cuda import load
 from fp4sim.kernels.cuda.arrays import empty, on_device
-from fp4sim.kernels.cuda.kernels import dequantize_into
+from fp4sim.kernels.cuda.kernels import dequantize_into, widened
 
 if TYPE_CHECKING:
     from fp4sim.packed import PackedTensor
@@ -73,14 +73,14 @@ def _row_decode(packed: PackedTensor) -> Any:
     blocks: Any = cupy.ones((geometry.rows, 1), np.float64)
     if spec.scale is not None:
         if spec.scale.bits > 16:
-            values = packed.block_scale.view(np.float32).astype(np.float64)
+            values = widened(packed.block_scale.view(np.float32), "float32", np.float64)
         else:
             values = cupy.asarray(spec.scale.values())[packed.block_scale]
         if geometry.block.kind == "tensor":
             blocks = blocks * values
         else:
             blocks = _row_by_row(values, geometry.matrix_rows, geometry.block_rows, geometry.rows)
-    stored = packed.tensor_scale.astype(np.float64)
+    stored = widened(packed.tensor_scale, "float32", np.float64)
     if stored.ndim == 1:
         stored = stored[:, None]
     elif stored.ndim == 2:

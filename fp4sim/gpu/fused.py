@@ -107,10 +107,10 @@ def numbers_of(spec: Spec, array: DeviceArray, given: NDArray[np.float32] | None
     flag, target, adapt = zeros((1,), np.uint32), target_of(spec), spec.has("4over6")
     if spec.scale is not None and not spec.scale.has_zero:
         stored = np.float32(1 / target.shrink) if target.shrink != 1.0 else np.float32(1)
-        constants = [target.inverse, np.float32(target.shrink), 0, 0, stored]
+        constants = [target.inverse, np.float32(target.shrink), 0, 0, stored, 0]
         return Numbers(on_device(np.array(constants, np.float32)), flag)
     if spec.tensor_scale.mode == "tensor":
-        most, values = zeros((1,), np.uint32), empty((5,), np.float32)
+        most, values = zeros((1,), np.uint32), empty((6,), np.float32)
         start_amax(array, most)
         bits = (int(target.reach.view(np.uint32)), int(target.inverse.view(np.uint32)), int(adapt))
         load.launch(_amax_kernel("te_numbers", array), 1, (most, values, *bits), block=1)
@@ -118,7 +118,8 @@ def numbers_of(spec: Spec, array: DeviceArray, given: NDArray[np.float32] | None
     factors = given_factors(np.asarray(1 if given is None else given, np.float32))
     first = factors.encode if adapt else factors.encode * target.inverse
     # without a tensor amax four over six compares under the decode multiplier itself, over 1
-    constants = [first, factors.decode, factors.stored, 1, factors.stored]
+    near = np.float32(1 if 2.0**-90 <= factors.stored <= 2.0**100 else 0)  # codec.cuh: near_divisor(1, stored)
+    constants = [first, factors.decode, factors.stored, 1, factors.stored, near]
     return Numbers(on_device(np.array(constants, np.float32)), flag)
 
 

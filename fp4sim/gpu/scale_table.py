@@ -47,7 +47,7 @@ def has_table(quantizer: Quantizer) -> bool:
 
 def scale_table(quantizer: Quantizer) -> ScaleTable | None:
     """The table of a quantizer that has one; None where the tensor's largest block has a NaN scale."""
-    scale, statistic = quantizer.spec.scale, quantizer.statistic
+    scale = quantizer.spec.scale
     assert scale is not None
     codes = np.arange(CODES)
     low, high = np.zeros(CODES, np.int64), np.full(CODES, _INFINITE, np.int64)
@@ -55,10 +55,10 @@ def scale_table(quantizer: Quantizer) -> ScaleTable | None:
         middle = (low + high) // 2
         reached = (_scales(quantizer, middle).codes[0] >= codes) | (middle >= _INFINITE)
         high, low = np.where(reached, middle, high), np.where(reached, low, np.minimum(middle + 1, high))
-    start = np.where(low < _INFINITE, low, UNREACHED).astype(np.uint32)
-    top = 0xFFFF if statistic is None else int(statistic.amax.view(np.uint32))
-    if scale.nan_code is not None and start[scale.nan_code] <= top:
+    top = _INFINITE - 1 if quantizer.statistic is None else int(quantizer.statistic.amax.view(np.uint32))
+    if scale.nan_code is not None and low[scale.nan_code] <= top:
         return None
+    start = np.where(low <= top, low, UNREACHED).astype(np.uint32)
     at = _scales(quantizer, np.minimum(low, _INFINITE - 1))
     own = at.codes[0] == codes
     factor = np.where(own, at.factor[0], np.float32(0)).astype(np.float32)

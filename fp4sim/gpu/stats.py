@@ -29,7 +29,7 @@ def fused_statistics(pipeline: Pipeline) -> WholeErrors | None:
     if not finite or geometry.length % width or not can_measure(matrix, width):
         return None
     table = scale_table(quantizer)
-    if table is None:
+    if table is None or not table.is_fine:
         return None
     found = tensor_stats(matrix, width, table)
     at = None

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fp4sim.errors import UsageError
-from fp4sim.stats.draws import MIN_BATCHES, batch_level
+from fp4sim.stats.draw_statistics import MIN_BATCHES, batch_level
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from fp4sim.stats.draws import DrawStatistics
+    from fp4sim.stats.draw_statistics import DrawStatistics
 
 CONFIDENCE = 0.95
 MARGIN = 1e-4  # of the relative bias: a hundredth of a per cent of ||x||

@@ -26,6 +26,16 @@ _STEP = 1024
 _GRAM_STEP = 1024
 
 
+def arrays() -> Any:
+    """The library whose arrays these kernels take."""
+    return np
+
+
+def on_host(array: NDArray[Any]) -> NDArray[Any]:
+    """The array itself."""
+    return array
+
+
 def unit_zones(zones: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The zone of every whole unit of 16 elements, or ``MIXED``: uint8 (n // 16,) of zones uint8 (n,)."""
     units = zones[: zones.size // UNIT * UNIT].reshape(-1, UNIT)

@@ -22,6 +22,17 @@ void host_random(const u64* index, u32* out, i64 n, const u32* s, int bits) {
     for (i64 i = 0; i < n; ++i) out[i] = random_bits(stream, index[i], bits);
 }
 
+// How many of n neighbouring floats from `first` near_quotient does not divide as `/` does.
+i64 host_near_quotient(u32 first, i64 n, float divisor) {
+    const float inverse = near_divisor(divisor, 1.0f);
+    i64 wrong = inverse == 0.0f;
+    for (i64 i = 0; i < n; ++i) {
+        const float a = float_of(first + (u32)i);
+        wrong += bits_of(near_quotient(a, divisor, inverse)) != bits_of(a / divisor);
+    }
+    return wrong;
+}
+
 void host_widen_fp16(const u32* x, u32* out, i64 n) {
     for (i64 i = 0; i < n; ++i) out[i] = widen_fp16(x[i]);
 }

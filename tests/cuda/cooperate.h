@@ -2,7 +2,6 @@
 // are real; one block after the other. For kernels whose threads work together (emulate.h is for those that do not).
 #pragma once
 #define FP4_COOPERATIVE
-#pragma GCC diagnostic ignored "-Wunused-function"
 #include <pthread.h>
 
 #include <cmath>

@@ -22,6 +22,9 @@ KINDS = ("random", "adversarial")
 STATS = ("nvfp4", "mxfp4", "mxfp4@rceil")
 ROTATED = ("nvfp4+mseden", "nvfp4+rht:16", "nvfp4+h:32")
 CASES = tuple(product(KINDS, DTYPES, (*STATS, *ROTATED)))
+SMALL = 256, 1024
+BIASED = ("nvfp4+sr", "nvfp4+mseden", "mxfp4", "mxfp4+rht:32+sr", "nvfp4+4over6")
+DRAWS = 64
 
 
 def data(kind: str, dtype: str, shape: tuple[int, int] = SHAPE) -> np.ndarray:
@@ -43,6 +46,56 @@ def data(kind: str, dtype: str, shape: tuple[int, int] = SHAPE) -> np.ndarray:
     if dtype == "bfloat16":
         return (x.view(np.uint32) >> np.uint32(16)).astype(np.uint16)
     return x.astype(dtype)
+
+
+def catalogue() -> list[str]:
+    """The example of every estimator."""
+    from fp4sim.estimators.catalogue import CATALOGUE
+
+    return list(dict.fromkeys(info.example for _, info in CATALOGUE))
+
+
+def compared(x: Any) -> dict[str, Any]:
+    """What compare says of every estimator of the catalogue, x an array or a GPU's."""
+    import fp4sim
+
+    result = fp4sim.compare({"w": x}, catalogue())
+    return {spec: _figures(one) for spec, one in zip(catalogue(), result.tensors[0].results, strict=True)}
+
+
+def biased(x: Any) -> dict[str, Any]:
+    """What bias says of a few estimators."""
+    import fp4sim
+
+    result = fp4sim.bias({"w": x}, BIASED, draws=DRAWS)
+    return {spec: _figures(one) for spec, one in zip(BIASED, result.tensors[0].results, strict=True)}
+
+
+def _figures(result: Any) -> dict[str, Any]:
+    """The fields that are numbers, counts or places."""
+    plain = {name: value for name, value in vars(result).items() if isinstance(value, (int, float, str))}
+    for name in ("occupancy", "scale_histogram", "max_error_at"):
+        value = getattr(result, name, None)
+        plain[name] = list(value) if isinstance(value, tuple) else value
+    for name in ("bias2", "variance", "mse", "alignment", "misalignment"):
+        value = getattr(result, name, None)
+        plain[name] = value if value is None or isinstance(value, float) else next(iter(vars(value).values()))
+    return plain
+
+
+def figures_differ(found: dict[str, Any], expected: dict[str, Any]) -> str:
+    """What is wrong: counts, places and words must be equal, numbers to 1e-9 of an error that may cancel."""
+    wrong = []
+    for spec, theirs in expected.items():
+        for name, value in theirs.items():
+            mine = found[spec][name]
+            if isinstance(value, float) and isinstance(mine, float):
+                near = abs(mine - value) <= 1e-9 * abs(value) + 1e-9 * abs(theirs.get("mse") or 0.0) ** 0.5
+            else:
+                near = mine == value or (name in ("sentence", "draws_needed"))
+            if not near:
+                wrong.append(f"{spec} {name}: {mine} instead of {value}")
+    return "; ".join(wrong)
 
 
 def digest(array: np.ndarray) -> str:
@@ -68,12 +121,9 @@ def on_gpu(x: Any, dtype: str, text: str) -> dict[str, Any]:
     """A case's result, x a CuPy array."""
     from fp4sim.geometry import Geometry
     from fp4sim.gpu.rotated import is_fused, quantize_rotated
-    from fp4sim.gpu.scale_table import scale_table
     from fp4sim.grammar import parse
     from fp4sim.kernels.cuda.tensor_stats import tensor_stats
-    from fp4sim.quantizer import Quantizer
     from fp4sim.randbits import Stream
-    from fp4sim.statistic import Statistic
 
     spec = parse(text)
     geometry = Geometry.for_spec(x.shape, -1, spec)
@@ -85,13 +135,25 @@ def on_gpu(x: Any, dtype: str, text: str) -> dict[str, Any]:
             "scales": digest(found.scales.get()),
             "stored": float(found.stored).hex(),
         }
-    wide = (x.astype(np.uint32) << np.uint32(16)).view(np.float32) if dtype == "bfloat16" else x
-    amax = np.float32(abs(wide).max().get())
-    quantizer = Quantizer(spec, geometry, Statistic(amax, np.zeros(0, np.float32), 0, geometry), Stream())
-    table = scale_table(quantizer)
-    assert table is not None
-    found = tensor_stats(x, spec.block.cols, table)
+    found = tensor_stats(x, spec.block.cols, table_of(x, dtype, text))
     return sums_as_json(found.sums, found.scales, found.lost, found.sums.worst_index)
+
+
+def table_of(x: Any, dtype: str, text: str) -> Any:
+    """The scale table of a format on a tensor of the GPU."""
+    from fp4sim.geometry import Geometry
+    from fp4sim.gpu.scale_table import scale_table
+    from fp4sim.grammar import parse
+    from fp4sim.quantizer import Quantizer
+    from fp4sim.randbits import Stream
+    from fp4sim.statistic import Statistic
+
+    wide = (x.astype(np.uint32) << np.uint32(16)).view(np.float32) if dtype == "bfloat16" else x
+    amax, spec = np.float32(abs(wide).max().get()), parse(text)
+    geometry = Geometry.for_spec(x.shape, -1, spec)
+    table = scale_table(Quantizer(spec, geometry, Statistic(amax, np.zeros(0, np.float32), 0, geometry), Stream()))
+    assert table is not None
+    return table
 
 
 def on_cpu(x: np.ndarray, dtype: str, text: str) -> dict[str, Any]:
@@ -148,7 +210,9 @@ def difference(found: dict[str, Any], expected: dict[str, Any]) -> str:
 
 def main() -> None:
     """Write what is expected."""
-    expected = {" ".join(case): on_cpu(data(*case[:2]), case[1], case[2]) for case in CASES}
+    expected: dict[str, Any] = {" ".join(case): on_cpu(data(*case[:2]), case[1], case[2]) for case in CASES}
+    small = data("adversarial", "float32", SMALL)
+    expected["compare"], expected["bias"] = compared(small), biased(small)
     EXPECTED.write_text(json.dumps(expected, indent=0) + "\n")
 
 

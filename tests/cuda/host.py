@@ -16,6 +16,7 @@ import pytest
 from fp4sim.kernels.cuda.sources import source_folder
 
 HERE = Path(__file__).parent
+TOGETHER = ("stats.cu", "hadamard.cu", "eden.cu")  # kernels whose threads use barriers and shuffles
 
 
 @lru_cache(maxsize=64)
@@ -27,7 +28,8 @@ def host_library(source: str, defines: tuple[str, ...] = ()) -> ctypes.CDLL:
     compiler = shutil.which("g++") or shutil.which("c++")
     if compiler is None:
         pytest.skip("no C++ compiler: the CUDA sources cannot be run on the CPU")
-    text = f'#include "emulate.h"\n#include "{source}"\n' if source.endswith(".cu") else (HERE / source).read_text()
+    emulator = "cooperate.h" if source in TOGETHER else "emulate.h"
+    text = f'#include "{emulator}"\n#include "{source}"\n' if source.endswith(".cu") else (HERE / source).read_text()
     files = [*HERE.glob("*.h"), *source_folder().glob("*.cu*")]
     texts = "".join([text, *defines, *(file.read_text() for file in sorted(files))])
     built = Path(tempfile.gettempdir()) / f"fp4sim-{source}-{hashlib.sha256(texts.encode()).hexdigest()[:16]}.so"

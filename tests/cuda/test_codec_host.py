@@ -122,3 +122,12 @@ def test_narrow_floats_widen_and_narrow():
     with np.errstate(all="ignore"):
         expected = x.astype(ml_dtypes.bfloat16).view(np.uint16)
     assert np.array_equal(out[~np.isnan(x)], expected[~np.isnan(x)])
+
+
+@pytest.mark.parametrize("divisor", [1536.0, 2688.0, 1.0])
+def test_division_by_a_reach_is_correct_for_every_significand(divisor):
+    run = host_library("codec_host.cpp").host_near_quotient
+    run.restype = ctypes.c_int64
+    for exponent in (0, -103, 111):
+        first = np.float32(2.0**exponent).view(np.uint32)
+        assert run(ctypes.c_uint32(int(first)), ctypes.c_int64(1 << 23), ctypes.c_float(divisor)) == 0

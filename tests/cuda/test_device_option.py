@@ -23,10 +23,13 @@ def without_gpu() -> None:
     pytest.skip("a GPU is here")
 
 
-@pytest.mark.parametrize("command", [["quantize", "IN", "OUT", "-f", "nvfp4"], ["compare", "IN"]])
+COMMANDS = [["quantize", "IN", "OUT", "-f", "nvfp4"], ["compare", "IN"], ["bias", "IN", "--draws", "16"]]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_without_a_gpu(command, tmp_path):
     without_gpu()
-    np.save(tmp_path / "x.npy", np.ones((16, 64), np.float32))
+    np.save(tmp_path / "x.npy", np.ones((16, 128), np.float32))
     places = {"IN": str(tmp_path / "x.npy"), "OUT": str(tmp_path / "out.safetensors")}
     line = [sys.executable, "-m", "fp4sim", *(places.get(word, word) for word in command), "--device", "cuda"]
     ran = subprocess.run(line, capture_output=True, text=True)

@@ -61,6 +61,15 @@ def test_shapes_axes_and_strides(shape, axis, gpu):
             assert_same(fp4sim.quantize(gpu.asarray(x)[part], spec), fp4sim.quantize(x[part], spec))
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_subnormals_are_kept(dtype, gpu):
+    """CuPy's own float32 arithmetic flushes them."""
+    x = (np.random.default_rng(6).standard_normal((32, 64)) * (1e-6 if dtype == np.float16 else 1e-40)).astype(dtype)
+    for spec in ("mxfp4", "nvfp4@ts:none", "mxfp4@torchao", "nvfp4@ts:row"):
+        assert_same(fp4sim.quantize(gpu.asarray(x), spec), fp4sim.quantize(x, spec))
+        assert bytes_of(fp4sim.fake_quant(gpu.asarray(x), spec)) == fp4sim.fake_quant(x, spec).tobytes()
+
+
 def test_unaligned_and_given_scales(gpu):
     x = np.random.default_rng(2).standard_normal(16 * 64 + 1).astype(np.float32)
     shifted = gpu.asarray(x)[1:].reshape(64, 16)

@@ -74,6 +74,7 @@ def test_sums(text, dtype):
     pipeline = pipeline_of(x, text)
     assert has_table(pipeline.quantizer)
     table = scale_table(pipeline.quantizer)
+    assert table.is_fine
     raw = x.view(np.uint16) if dtype == "bfloat16" else x
     found = tensor_stats(on_device(raw), pipeline.geometry.block.cols, table)
     sums, counts, at = reference(pipeline, x)

@@ -198,6 +198,17 @@ class CudaKernels:
         return on_host(counts).astype(np.int64)
 
 
+def widened(x: Any, dtype: str, to: Any = np.float32) -> Any:
+    """Floats on the device as float32 (from float64 rounded once) or, from narrower ones, as float64; bfloat16 by its bits.
+
+    CuPy compiles its own casts and arithmetic to flush float32 subnormals, so they have no part in this.
+    """
+    flat, out = on_device(x), empty(x.shape, to)
+    kind = _KINDS.index("uint16" if dtype == "bfloat16" else dtype)
+    load.launch(load.kernel(_SOURCE, "widen_floats"), x.size, (flat, out, x.size, kind, int(out.dtype == np.float64)))
+    return out
+
+
 def dequantize_into(
     out: Any, codes: Any, decode: Any, cols: int, tile: tuple[int, int], width: int, fmt: FloatFormat
 ) -> None:

@@ -26,7 +26,7 @@ CODES = 256
 UNREACHED = 0xFFFFFFFF
 _CHUNK = 4096  # blocks
 _BLOCKS_PER_PROCESSOR = 2  # what its registers hold at once
-_COARSE = 20  # bits of a float below the table's index
+_COARSE = 19  # bits of a float below the index of the kernel's first table
 _HEAD = 4  # counts before the occupancy: scale zero, over, kept zeros, lost blocks
 
 
@@ -42,14 +42,20 @@ class ScaleTable:
     decode: NDArray[np.float64]
 
     @property
-    def coarse(self) -> NDArray[np.uint8]:
-        """The code of the amax of bits b << 20, by b."""
-        bits = np.arange(1 << (31 - _COARSE), dtype=np.uint64) << np.uint64(_COARSE)
-        return (np.searchsorted(self.start[:CODES], bits, side="right") - 1).astype(np.uint8)
+    def is_fine(self) -> bool:
+        """Whether no two codes begin between neighbours of the kernel's first table: up to 3 bits of mantissa."""
+        reached = self.start[self.start != UNREACHED]
+        return bool((np.bincount(reached >> np.uint32(_COARSE)) <= 1).all())
 
-    def on_device(self) -> tuple[Any, ...]:
-        """The kernel's four tables."""
-        return tuple(map(on_device, (self.coarse, self.start, self.factor, self.decode)))
+    def on_device(self) -> Any:
+        """What cuda/stats.cuh's ScaleTable is, byte for byte."""
+        bits = np.arange(1 << (31 - _COARSE), dtype=np.uint64) << np.uint64(_COARSE)
+        coarse = (np.searchsorted(self.start[:CODES], bits, side="right") - 1).astype(np.uint8)
+        entries = np.zeros(CODES + 1, [("decode", np.float64), ("factor", np.float32), ("next", np.uint32)])
+        entries["decode"][:CODES], entries["factor"][:CODES] = self.decode, self.factor
+        entries["next"] = UNREACHED
+        entries["next"][:CODES] = self.start[1:]
+        return on_device(np.concatenate([coarse, entries.view(np.uint8)]))
 
 
 @dataclass(frozen=True)
@@ -92,13 +98,13 @@ def tensor_stats(x: Any, block: int, table: ScaleTable, *, grid: int | None = No
     return TensorStats(total, found[_HEAD + 16 :], lost)
 
 
-def launch(x: Any, block: int, tables: tuple[Any, ...], grid: int | None = None) -> Launched:
-    """Start the kernel; ``tables`` as :meth:`ScaleTable.on_device` gives them."""
+def launch(x: Any, block: int, table: Any, grid: int | None = None) -> Launched:
+    """Start the kernel; ``table`` as :meth:`ScaleTable.on_device` gives it."""
     blocks = x.size // block
     chunks = -(-blocks // _CHUNK)
     size = min(chunks, grid or _BLOCKS_PER_PROCESSOR * load.processors())
     counts = zeros((_HEAD + 16 + CODES,), np.uint64)
     out = Launched(empty((chunks, 8), np.float64), empty((size,), np.float64), empty((size,), np.int64), counts)
     run = load.kernel(SOURCE, f"stats_{suffix(x)}_{block}")
-    load.launch(run, size * load.THREADS, (x, blocks, *tables, out.sums, out.worst, out.where, out.counts))
+    load.launch(run, size * load.THREADS, (x, blocks, table, out.sums, out.worst, out.where, out.counts))
     return out

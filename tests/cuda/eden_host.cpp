@@ -1,2 +1,0 @@
-#include "cooperate.h"
-#include "eden.cu"
