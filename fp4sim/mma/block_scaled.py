@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fp4sim.errors import UsageError
+from fp4sim.gpu.arrays import is_on_device
 from fp4sim.mma.instances import model_named
-from fp4sim.mma.multiply import Path, multiply
 from fp4sim.mma.operands import block_scaled, check_kind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fp4sim.mma.model import MmaModel
+    from fp4sim.mma.multiply import Path
 
 
 def block_scaled_mma(
@@ -43,7 +44,9 @@ def block_scaled_mma(
         path: ``"compiled"``, or ``"reference"``, which is Python integers: the definition, about a thousand times slower.
         threads: worker threads; None means all processors. No thread count changes a bit.
 
-    All five arrays may have one more axis in front, of independent products.
+    All five arrays may have one more axis in front, of independent products. On a GPU all five are CuPy's or torch's there,
+    the result is CuPy's, and ``path`` is ``"compiled"``, ``"proven"``, ``"emulated"`` or ``"wide"``; a C that is not all +0
+    takes the slow wide path.
 
     Returns:
         float32 of the shape of C. A NaN scale byte anywhere in a row of A or B, or NaN in C, gives NaN with the bits
@@ -53,10 +56,16 @@ def block_scaled_mma(
         UsageError for dtypes, shapes that do not fit, formats that no instruction takes and unknown models.
     """
     rule, fmt = model_named(model), check_kind(scale_format, block)
+    if is_on_device(a_packed):
+        from fp4sim.gpu.gemm import block_scaled_on_device
+
+        return block_scaled_on_device((a_packed, b_packed, c, a_scale, b_scale), fmt, block, rule, path)  # type: ignore[no-any-return]
+    from fp4sim.mma.multiply import multiply  # what it imports is not needed on a GPU
+
     arrays = {"a_packed": a_packed, "b_packed": b_packed, "a_scale": a_scale, "b_scale": b_scale}
     batched = {name: _bytes(name, array) for name, array in arrays.items()}
     words = float_bits(c)
-    _check_shapes(batched, words, block)
+    check_shapes({name: array.shape for name, array in batched.items()} | {"c": words.shape}, block)
     if words.size == 0:
         return words.view(np.float32)
     lifted = {name: array[None] if array.ndim == 2 else array for name, array in batched.items()}
@@ -83,21 +92,21 @@ def _bytes(name: str, array: Any) -> NDArray[np.uint8]:
     return values
 
 
-def _check_shapes(arrays: dict[str, NDArray[np.uint8]], c: NDArray[np.uint32], block: int) -> None:
-    """Raises UsageError where shapes do not fit."""
-    a, b = arrays["a_packed"], arrays["b_packed"]
-    length = 2 * a.shape[-1]
-    if b.shape[-1] != a.shape[-1]:
-        raise UsageError(f"K differs: a_packed holds {length} elements a row, b_packed {2 * b.shape[-1]}")
+def check_shapes(shapes: dict[str, tuple[int, ...]], block: int) -> None:
+    """Raises UsageError where the shapes of a_packed, b_packed, c, a_scale and b_scale do not fit."""
+    a, b = shapes["a_packed"], shapes["b_packed"]
+    length = 2 * a[-1]
+    if b[-1] != a[-1]:
+        raise UsageError(f"K differs: a_packed holds {length} elements a row, b_packed {2 * b[-1]}")
     if length == 0 or length % block:
         raise UsageError(f"K = {length} is not a whole number of blocks of {block}")
-    batch = a.shape[:-2]
+    batch = a[:-2]
     expected = {
-        "b_packed": (*batch, *b.shape[-2:]),
-        "a_scale": (*batch, a.shape[-2], length // block),
-        "b_scale": (*batch, b.shape[-2], length // block),
+        "b_packed": (*batch, *b[-2:]),
+        "a_scale": (*batch, a[-2], length // block),
+        "b_scale": (*batch, b[-2], length // block),
+        "c": (*batch, a[-2], b[-2]),
     }
-    shapes = {name: array.shape for name, array in arrays.items()} | {"c": c.shape}
-    for name, shape in (expected | {"c": (*batch, a.shape[-2], b.shape[-2])}).items():
+    for name, shape in expected.items():
         if shapes[name] != shape:
             raise UsageError(f"{name} has shape {shapes[name]}, these operands need {shape}")

@@ -11,6 +11,7 @@ from fp4sim.floats import E2M1, E8M0, UE4M3
 from fp4sim.fpmode import ieee_mode
 from fp4sim.interop import as_array
 from fp4sim.mma.block_scaled import block_scaled_mma
+from fp4sim.mma.instances import model_named
 from fp4sim.mma.operands import ScaleFormat, check_kind
 from fp4sim.packed import PackedTensor
 
@@ -49,6 +50,9 @@ def gemm(
         out: the result's dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``, rounded to nearest even.
         threads: worker threads; None means all processors. No thread count changes a bit.
 
+    On a GPU (both operands' arrays are there) c and bias may be there too; models like ``blackwell`` are computed, others raise
+    UsageError. The result is CuPy's, or torch's if a came from there.
+
     Returns:
         An array (M, N). The steps start from C = +0. Then, each operation rounded to float32 on its own: the product times
         fl(fl(scale of a times scale of b) alpha); plus fl(beta c); plus bias; the cast.
@@ -59,6 +63,11 @@ def gemm(
     """
     fmt, block = _kind(a, b)
     shape = (a.shape[0], b.shape[0])
+    if any(not isinstance(operand.packed, np.ndarray) for operand in (a, b)):
+        from fp4sim.gpu.gemm import gemm_on_device
+
+        factors = (_factor("alpha", alpha), None if beta is None else _factor("beta", beta))
+        return gemm_on_device(a, b, c, *factors, bias, model_named(model), out, (fmt, block))
     dtype = _out_dtype(out)
     addend, offset = _array("c", c, shape), _array("bias", bias, shape[1:])
     if beta is not None and addend is None:

@@ -53,7 +53,7 @@ def block_scaled(
         pairs = padded.reshape(*padded.shape[:2], -1, 16, 2)
         padded = np.ascontiguousarray(pairs.swapaxes(-1, -2)).reshape(padded.shape)
     significands, exponents, unit = _elements(atom, model)
-    scales, scale_exponents, scale_unit = _scales(fmt, model)
+    scales, scale_exponents, scale_unit = scale_table(fmt, model)
     is_nan = (scale & np.uint8(0x7F) == 0x7F) if fmt == "ue4m3" else scale == 0xFF
     atoms = np.pad(np.repeat(scale, block // atom, axis=-1), ((0, 0), (0, 0), (0, (-length % step) // atom)))
     return Factors(
@@ -78,7 +78,7 @@ def _elements(atom: int, model: MmaModel) -> tuple[NDArray[np.int16], NDArray[np
     return np.ldexp(values, 1 - exponents).astype(np.int16), exponents.astype(np.int16), 1
 
 
-def _scales(fmt: ScaleFormat, model: MmaModel) -> tuple[NDArray[np.int16], NDArray[np.int16], int]:
+def scale_table(fmt: ScaleFormat, model: MmaModel) -> tuple[NDArray[np.int16], NDArray[np.int16], int]:
     """Significands, exponents (both by byte) and the unit; NaN bytes as 0."""
     codes = np.arange(256)
     if fmt == "ue8m0":

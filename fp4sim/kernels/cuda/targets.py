@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-# What CI compiles for: Ampere, Hopper, and Blackwell's three with architecture-specific instructions.
-CI_TARGETS = ("sm_80", "sm_90", "sm_100a", "sm_103a", "sm_120a")
+# What CI compiles for: Ampere, Hopper, and Blackwell's three, with architecture-specific instructions where there are any.
+CI_TARGETS = ("sm_80", "sm_90a", "sm_100a", "sm_103a", "sm_120a")
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,9 @@ CVT_RS_FP4 = Feature(
 MMA_FP4 = Feature(
     "mma.sync with block scales (compute capability 12.0 and 12.1)", frozenset({"sm_120a", "sm_121a", "sm_120f"})
 )
+
+
+WGMMA = Feature("wgmma (compute capability 9.0)", frozenset({"sm_90a"}))
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
         "quantize.cu": Source(builds=_FUSED_BUILDS),
         "fake_quant.cu": Source(builds=_FUSED_BUILDS),
         "reciprocal.cu": Source(machine=(r"MUFU\.RCP\b",)),
+        "dense_mma.cu": Source(None, (r"HGMMA\.", r"QGMMA\."), WGMMA),
+        "gemm.cu": Source(None, (r"HGMMA\.",), WGMMA),
         "nvidia_casts.cu": Source(None, (_E2M1, _E4M3, *_E8M0, *_E8M0_INF), CVT_FP4),
         "blackwell_convert.cu": Source(CVT_FP4, (_E2M1, _E4M3, *_E8M0, *_E8M0_INF, r"F2FP\.F16\.E2M1\.UNPACK_B")),
         "blackwell_stochastic.cu": Source(CVT_RS_FP4, (r"F2FP\.SATFINITE\.E2M1\.F32\.PACK_AB_MERGE_C\.RS",)),

@@ -1,0 +1,101 @@
+"""Block-scaled products of operands that lie on a GPU: the checks and the order of work around the kernels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fp4sim.errors import UsageError
+from fp4sim.gpu.arrays import is_on_device, place_of
+from fp4sim.gpu.dequantize import as_origin
+from fp4sim.kernels.cuda.gemm import OUTS, PATHS, Epilogue, multiply
+from fp4sim.kernels.cuda.kernels import on_host
+from fp4sim.kernels.cuda.load import get_cupy
+from fp4sim.mma.on_gpu import gpu_rule
+
+if TYPE_CHECKING:
+    from fp4sim.mma.model import MmaModel
+    from fp4sim.mma.operands import ScaleFormat
+    from fp4sim.packed import PackedTensor
+
+
+def gemm_on_device(
+    a: PackedTensor,
+    b: PackedTensor,
+    c: Any,
+    alpha: np.float32,
+    beta: np.float32 | None,
+    bias: Any,
+    model: MmaModel,
+    out: str,
+    kind: tuple[ScaleFormat, int],
+) -> Any:
+    """See :func:`fp4sim.gemm`; the operands have been checked."""
+    for name, operand in (("a", a), ("b", b)):
+        if isinstance(operand.packed, np.ndarray):
+            raise UsageError(
+                f"{name} is on the host and the other operand on the GPU: move one with to_device or to_host"
+            )
+    if out not in OUTS:
+        raise UsageError(f"out={out!r}: {', '.join(OUTS)}")
+    if beta is not None and c is None:
+        raise UsageError("beta is given without c: it is the factor of c")
+    shape, rule = (a.shape[0], b.shape[0]), gpu_rule(model, *kind)
+    with place_of(a.packed, on_torch_stream=a.origin == "torch"):
+        scales = on_host(a.tensor_scale), on_host(b.tensor_scale)
+        with np.errstate(all="ignore"):
+            factor = np.float32(scales[0] * scales[1]) * alpha
+        addend, offset = _float32("c", c, shape), _float32("bias", bias, shape[1:])
+        epilogue = Epilogue(float(factor), addend, 1.0 if beta is None else float(beta), offset, out)
+        left, right = ((_contiguous(x.packed), _scales(x)) for x in (a, b))
+        return as_origin(multiply(left, right, rule, epilogue=epilogue), out, a.origin)
+
+
+def block_scaled_on_device(
+    arrays: tuple[Any, Any, Any, Any, Any], fmt: ScaleFormat, block: int, model: MmaModel, path: str
+) -> Any:
+    """See :func:`fp4sim.mma.block_scaled_mma`."""
+    from fp4sim.mma.block_scaled import check_shapes
+
+    chosen = next((known for known in PATHS if known == path), "proven" if path == "compiled" else None)
+    if chosen is None:
+        raise UsageError(f"path {path!r} on a GPU: compiled, {', '.join(PATHS)}")
+    rule, names = gpu_rule(model, fmt, block), ("a_packed", "b_packed", "c", "a_scale", "b_scale")
+    with place_of(arrays[0]):
+        cupy, given = get_cupy(), {}
+        for name, array in zip(names, arrays, strict=True):
+            if not is_on_device(array):
+                raise UsageError(f"{name} is on the host and a_packed on the GPU: all five must lie together")
+            given[name] = cupy.ascontiguousarray(cupy.from_dlpack(array))
+            wanted = (np.float32, np.uint32) if name == "c" else (np.uint8,)
+            if given[name].dtype not in wanted or given[name].ndim not in (2, 3):
+                raise UsageError(f"{name} is {given[name].dtype} of shape {given[name].shape}: see block_scaled_mma")
+        check_shapes({name: array.shape for name, array in given.items()}, block)
+        out = cupy.empty(given["c"].shape, np.float32)
+        lifted = [x if x.ndim == 3 else x[None] for x in (*given.values(), out)]
+        for a, b, c, sa, sb, d in zip(*lifted, strict=True):
+            start = c.view(np.uint32)
+            d[...] = multiply((a, sa), (b, sb), rule, start=start if bool(start.any()) else None, path=chosen)
+        return out
+
+
+def _scales(x: PackedTensor) -> Any:
+    """Scale bytes of every row: a tile's is that of each of its rows."""
+    tall = x.block_scale.repeat(x.spec.block.rows, axis=0)[: x.shape[0]]
+    return _contiguous(tall.astype(np.uint8, copy=False))
+
+
+def _contiguous(array: Any) -> Any:
+    return get_cupy().ascontiguousarray(array)
+
+
+def _float32(name: str, value: Any, shape: tuple[int, ...]) -> Any:
+    """A float32 CuPy array of a shape, or None. Raises UsageError."""
+    if value is None:
+        return None
+    cupy = get_cupy()
+    array = cupy.from_dlpack(value) if is_on_device(value) else cupy.asarray(np.asarray(value))
+    if array.dtype != np.float32 or array.shape != shape:
+        raise UsageError(f"{name} is {array.dtype.name} of shape {array.shape}: it must be float32 of shape {shape}")
+    return cupy.ascontiguousarray(array)
