@@ -1,7 +1,7 @@
 // Blackwell's conversion instructions: over arrays, and over float32 patterns against fp4sim's own codec.
 // For the targets that have cvt to FP4 and UE8M0 (fp4sim/kernels/cuda/targets.py).
 #include "casts.cuh"
-#include "exhaustive.cuh"
+#include "tally.cuh"
 
 // cvt d, a, b puts a into the high half of d and b into the low one.
 __device__ __forceinline__ unsigned cvt_e2m1x2(float high, float low) {

@@ -161,7 +161,8 @@ FP4_HD u32 narrow_fp16(u32 bits) {
     if (magnitude > INF_BITS) return sign | 0x7E00u;
     if (magnitude >= 0x477FF000u) return sign | 0x7C00u;  // half of a quantum above the largest, 65520
     const Format fp16{5, 10, 15, 0x7BFF, 0x7C00, false, true, true};
-    return sign | encode(magnitude, fp16, NEAREST);
+    constexpr Cast nearest = NEAREST;  // device code may use a host constant's value, but not refer to it
+    return sign | encode(magnitude, fp16, nearest);
 }
 
 // Float64 to a narrower float in one rounding: float32 rounded to odd keeps what a second rounding needs to know.

@@ -11,6 +11,8 @@ using namespace fp4;
 // the general encoder, [1] of the fused kernels' (finite patterns), [2 + code] how often each of 16 codes occurred.
 extern "C" __global__ void encode_every_float(const float* thresholds, u64* counts, i64 first, i64 patterns) {
     const i64 thread = blockIdx.x * (i64)blockDim.x + threadIdx.x, threads = (i64)gridDim.x * blockDim.x;
+    constexpr Format format = E2M1;  // copies: device code may use a host constant's value, but not refer to it
+    constexpr Cast nearest = NEAREST;
     u64 seen[16] = {}, general = 0, fused = 0;
     for (i64 i = thread; i < patterns; i += threads) {
         const u32 bits = (u32)(first + i), magnitude = bits & MAGNITUDE;
@@ -18,7 +20,7 @@ extern "C" __global__ void encode_every_float(const float* thresholds, u64* coun
         for (int k = 0; k < 7; ++k) expected += !(float_of(magnitude) < thresholds[k]);
         if (!is_nan(bits)) expected |= bits >> 31 << 3;
         for (u32 code = 0; code < 16; ++code) seen[code] += expected == code;
-        general += encode(bits, E2M1, NEAREST) != expected;
+        general += encode(bits, format, nearest) != expected;
         if (magnitude < INF_BITS) fused += (nearest_bits(float_of(magnitude)) - MAGIC_BITS) != (expected & 7u);
     }
     for (int code = 0; code < 16; ++code)

@@ -4,7 +4,7 @@
 #include <cuda_fp8.h>
 
 #include "casts.cuh"
-#include "exhaustive.cuh"
+#include "tally.cuh"
 
 #define FP4_NVIDIA(NAME, THEIRS, OURS)                                                                       \
     extern "C" __global__ void NAME(unsigned first, unsigned stride, unsigned long long count,               \

@@ -1,5 +1,5 @@
 // rcp.approx.ftz.f32, which PTX promises to one ulp only: its table, and the model of fp4sim/rcp.py over float32 patterns.
-#include "exhaustive.cuh"
+#include "tally.cuh"
 
 __device__ __forceinline__ unsigned approximate_reciprocal(float x) {
     float y;

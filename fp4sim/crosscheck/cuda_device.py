@@ -24,6 +24,7 @@ from fp4sim.layouts import swizzle
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fp4sim.crosscheck.device import Instruction
     from fp4sim.kernels.interface import Kernels
 
 PACKAGES = ("torch", "transformer_engine", "flashinfer-python", "torchao", "vllm", "ml_dtypes", "numba")
@@ -85,6 +86,12 @@ class CudaDevice:
                 raise SkipCheckError(f"{error} (cuBLASLt {cublaslt.version()})") from None
             stream.synchronize()
         return np.ascontiguousarray(self.get(d).T)
+
+    def instructions(self) -> dict[str, tuple[str, Instruction]]:
+        """Dense tensor-core instructions of this GPU."""
+        from fp4sim.kernels.cuda.dense_mma import INSTRUCTIONS, available, instruction
+
+        return {name: (INSTRUCTIONS[name].kind, instruction(name)) for name in available()}
 
     def torch(self, array: NDArray[Any]) -> Any:
         """The array as a torch tensor on the device; uint16 stands for bfloat16."""

@@ -6,9 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
     from numpy.typing import NDArray
 
     from fp4sim.kernels.interface import Kernels
+
+    Instruction = Callable[[NDArray[Any], NDArray[Any], NDArray[np.uint32]], NDArray[np.uint32]]
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,9 @@ class Device(Protocol):
 
         Raises SkipCheckError where the library has no kernel for it.
         """
+
+    def instructions(self) -> dict[str, tuple[str, Instruction]]:
+        """Dense tensor-core instructions by name: the kind of codes, and single dot products by it (:mod:`fp4sim.mma.fit`)."""
 
     def torch(self, array: NDArray[Any]) -> Any:
         """The array as a torch tensor on the device (uint16 stands for bfloat16), for third-party packages."""

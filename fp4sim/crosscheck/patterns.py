@@ -1,4 +1,4 @@
-"""Float32 patterns through a kernel that tallies them (cuda/exhaustive.cuh): mismatches, the first, and how often each code."""
+"""Float32 patterns through a kernel that tallies them (cuda/tally.cuh): mismatches, the first, and how often each code."""
 
 from __future__ import annotations
 

@@ -13,9 +13,11 @@ FIT = "mma-fit"
 MODULES = (
     "nvidia_casts",
     "reciprocal",
+    "own_encode",
     "own_primitives",
     "own_quantize",
     "own_compare",
+    "own_gemm",
     "blackwell_casts",
     "stochastic_cast",
     "blackwell_quantize",

@@ -92,6 +92,8 @@ def why_not(device: Device, check: Check) -> str:
     """Why a check cannot run on a device, by the table of targets and what is installed; empty if it can."""
     capability = device.info.capability
     for source in check.sources:
+        if not (source_folder() / source).is_file():
+            return f"{source} is not in this version"
         reason = refusal(source, target_for(source, capability))
         if reason:
             return reason

@@ -1,4 +1,4 @@
-"""Dense products of fp16, bf16, tf32 and E4M3 as tensor cores make them: each product aligned by its own exponent."""
+"""Dense products of fp16, bf16 and tf32 as Blackwell's ``mma.sync`` makes them: each product aligned by its own exponent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fp4sim.errors import UsageError
-from fp4sim.floats import E4M3, FloatFormat
+from fp4sim.floats import FloatFormat
 from fp4sim.mma.block_scaled import float_bits
 from fp4sim.mma.instances import model_named
 from fp4sim.mma.operands import Factors
@@ -24,7 +24,6 @@ KINDS: dict[str, tuple[FloatFormat, int]] = {
     "fp16": (FloatFormat("fp16", 5, 10, 15), 16),
     "bf16": (FloatFormat("bf16", 8, 7, 127), 16),
     "tf32": (FloatFormat("tf32", 8, 10, 127), 4),
-    "e4m3": (E4M3, 32),
 }
 
 
@@ -35,17 +34,16 @@ def dense_mma(
     *,
     kind: str,
     model: str | MmaModel = "dense",
-    step: int | None = None,
     path: Path = "compiled",
     threads: int | None = None,
 ) -> NDArray[np.float32]:
     """D = A Bᵀ + C of finite codes, with float32 D; K beyond a step is chained through D.
 
     Args:
-        a: codes (m, K), uint16 for fp16 and bf16, uint32 for tf32, uint8 for e4m3; ``b``: (n, K).
+        a: codes (m, K), uint16 for fp16 and bf16, uint32 for tf32; ``b``: (n, K).
         c: float32 (m, n), or its bits as uint32.
-        kind: ``"fp16"``, ``"bf16"`` (steps of 16), ``"tf32"`` (steps of 4) or ``"e4m3"`` (steps of 32).
-        model: the model, which must align single products; its step is replaced by ``step``, or the kind's.
+        kind: ``"fp16"``, ``"bf16"`` (steps of 16) or ``"tf32"`` (steps of 4).
+        model: the model, which must align single products; its step is replaced by the kind's.
         path, threads: as for :func:`fp4sim.mma.block_scaled_mma`.
 
     All three arrays may have one more axis in front. Source: 15,000 raw outputs of one step on a B200, all reproduced; that
@@ -58,13 +56,12 @@ def dense_mma(
 
     if kind not in KINDS:
         raise UsageError(f"kind {kind!r}: {', '.join(KINDS)}")
-    fmt, length = KINDS[kind]
-    length = step or length
-    rule = replace(model_named(model), step=length)
+    fmt, step = KINDS[kind]
+    rule = replace(model_named(model), step=step)
     if rule.group != 1:
         raise UsageError(f"model {rule.name!r} sums groups of {rule.group}: dense products need a model of groups of 1")
     words = float_bits(c)
-    left, right = (_factors(name, array, kind, fmt, length) for name, array in (("a", a), ("b", b)))
+    left, right = (_factors(name, array, kind, fmt, step) for name, array in (("a", a), ("b", b)))
     lifted = words[None] if words.ndim == 2 else words
     if lifted.shape != (*left.nan.shape, right.nan.shape[1]) or left.nan.shape[0] != right.nan.shape[0]:
         raise UsageError(f"c has shape {words.shape}, a {np.shape(a)} and b {np.shape(b)}: they do not fit")
@@ -75,8 +72,7 @@ def dense_mma(
 
 def _factors(name: str, array: Any, kind: str, fmt: FloatFormat, step: int) -> Factors:
     """Codes as significands and exponents, K filled up with zeros."""
-    widths = {"tf32": np.uint32, "e4m3": np.uint8}
-    codes, dtype = np.asarray(array), np.dtype(widths.get(kind, np.uint16))
+    codes, dtype = np.asarray(array), np.dtype(np.uint32 if kind == "tf32" else np.uint16)
     if codes.dtype != dtype or codes.ndim not in (2, 3) or codes.shape[-1] == 0:
         raise UsageError(f"{name} is {codes.dtype} of shape {codes.shape}: {kind} codes are {dtype}, (rows, K)")
     words = codes.astype(np.int64) >> (13 if kind == "tf32" else 0)
@@ -84,7 +80,7 @@ def _factors(name: str, array: Any, kind: str, fmt: FloatFormat, step: int) -> F
     words = np.pad(words, ((0, 0), (0, 0), (0, -words.shape[-1] % step)))
     mantissa_bits, top = fmt.mantissa_bits, (1 << fmt.exponent_bits) - 1
     field, mantissa = words >> mantissa_bits & top, words & ((1 << mantissa_bits) - 1)
-    if ((field == top) & ((mantissa == 7) | (kind != "e4m3"))).any():
+    if (field == top).any():
         raise UsageError(f"{name} holds Inf or NaN: dense products are defined here for finite codes")
     magnitude = mantissa | np.where(field > 0, 1 << mantissa_bits, 0)
     signed = np.where(words >> (mantissa_bits + fmt.exponent_bits) & 1, -magnitude, magnitude)

@@ -33,8 +33,7 @@ def _head(evidence: Evidence) -> Iterator[str]:
     )
     software = ", ".join(f"{safe_name(name)} {safe_name(version)}" for name, version in evidence.software.items())
     yield f"{safe_name(evidence.date)}, fp4sim {safe_name(evidence.version)} (bits version {evidence.bits_version}), {software}"
-    if evidence.settings:
-        yield "Settings: " + ", ".join(f"{safe_name(key)} {safe_name(str(v))}" for key, v in evidence.settings.items())
+    yield f"Effort: {safe_name(str(evidence.settings.get('effort', 'unknown')))}"
 
 
 def _check(check: CheckResult) -> Iterator[str]:

@@ -13,11 +13,12 @@ from fp4sim.crosscheck.casts import CASTS, Cast
 from fp4sim.crosscheck.check import Effort
 from fp4sim.crosscheck.checks.stochastic_cast import predicted
 from fp4sim.crosscheck.device import DeviceInfo
-from fp4sim.floats import E2M1, E4M3
+from fp4sim.floats import E2M1, E4M3, FloatFormat
 from fp4sim.kernels.reference.blocks import pack
 from fp4sim.kernels.reference.encode import decode
 from fp4sim.kernels.reference.kernels import ReferenceKernels
-from fp4sim.mma import MmaModel, block_scaled_mma, dense_mma
+from fp4sim.mma import block_scaled_mma
+from fp4sim.mma.dense_steps import Rival, dense_steps
 from fp4sim.rcp import approximate_reciprocal, hopper_table
 from tests.crosscheck import warp
 
@@ -35,6 +36,7 @@ class SimulatedDevice:
         self.kernels = dict(kernels)
         self.launched: list[str] = []
         self.library: Any = "blackwell"
+        self.dense: dict[str, Any] = {}  # instructions by name: the kind of codes, and the function
         self.gain = 1.0  # what the own quantization kernels multiply their input by
         self.backend: Any = ReferenceKernels
 
@@ -65,12 +67,15 @@ class SimulatedDevice:
         given = {"scale_format": how[0], "block": how[1], "model": self.library}
         return block_scaled_mma(a, b, zero, *scales, **given).view(np.uint32)
 
+    def instructions(self) -> dict[str, Any]:
+        return self.dense
+
     def torch(self, array: np.ndarray) -> Any:
         raise RuntimeError("a simulated GPU has no torch")
 
 
 def tallying(tested: Callable[[np.ndarray], np.ndarray], expected: Callable[[np.ndarray], np.ndarray]) -> Kernel:
-    """What cuda/exhaustive.cuh does."""
+    """What cuda/tally.cuh does."""
 
     def run(first: int, stride: int, count: int, *rest: Any) -> None:
         histogram, differing, where = rest[-3:]
@@ -85,6 +90,20 @@ def tallying(tested: Callable[[np.ndarray], np.ndarray], expected: Callable[[np.
             where[0] = min(int(where[0]), int(i) << 16 | int(codes[i]) << 8 | int(wanted[i]))
 
     return run
+
+
+def encoding(cast: Cast = CASTS[0]) -> dict[str, Kernel]:
+    """What cuda/exhaustive.cu does, with a general encoder that may be planted wrong."""
+
+    def run(limits: np.ndarray, counts: np.ndarray, first: int, patterns: int) -> None:
+        bits = (np.int64(first) + np.arange(int(patterns), dtype=np.int64)).astype(np.uint32)
+        magnitude = (bits & np.uint32(0x7FFFFFFF)).view(np.float32)
+        expected = (~(magnitude[:, None] < limits)).sum(axis=1).astype(np.uint8)
+        expected[~np.isnan(magnitude)] |= (bits[~np.isnan(magnitude)] >> 31 << 3).astype(np.uint8)
+        counts[0] += np.uint64(np.count_nonzero(cast.codes(bits) != expected))
+        counts[2:] += np.bincount(expected, minlength=16).astype(np.uint64)
+
+    return {"encode_every_float": run}
 
 
 def casting(prefix: str, casts: tuple[Cast, ...] = CASTS) -> dict[str, Kernel]:
@@ -192,6 +211,7 @@ def right() -> dict[str, Kernel]:
     halves = {f"nvidia_e2m1_{half}": tallying(CASTS[0].codes, CASTS[0].codes) for half in ("low", "high")}
     return {
         **casting("nvidia"),
+        **encoding(),
         **halves,
         **casting("instruction"),
         **reciprocal(hopper_table()),
@@ -208,30 +228,6 @@ def planted_cast(name: str, **changes: Any) -> tuple[Cast, ...]:
     return tuple(replace(cast, **changes) if cast.name == name else cast for cast in CASTS)
 
 
-def dense(model: MmaModel, kept: int = 23) -> dict[str, Kernel]:
-    """What cuda/dense_mma.cu does, by a model whose results keep so many mantissa bits."""
-
-    def run_as(kind: str, bits: int) -> Kernel:
-        dtype = {32: np.uint32, 16: np.uint16}[bits]
-
-        def run(a: Any, b: Any, c: Any, d: Any, tiles: int) -> None:
-            for tile in range(int(tiles)):
-                left, right = np.zeros((16, 8), np.uint32), np.zeros((8, 8), np.uint32)
-                words = np.zeros((16, 8), np.uint32)
-                for lane in range(32):  # PTX: m16n8k16 and m16n8k8, in 32-bit registers
-                    group, thread = lane >> 2, lane % 4
-                    for i in range(4):
-                        left[group + 8 * (i % 2), thread + 4 * (i // 2)] = a[tile, lane, i]
-                        words[group + 8 * (i // 2), 2 * thread + i % 2] = c[tile, lane, i]
-                    for i in range(2):
-                        right[group, thread + 4 * i] = b[tile, lane, i]
-                found = dense_mma(left.view(dtype), right.view(dtype), words, kind=kind, model=model, step=model.step)
-                mask = np.uint32(0xFFFFFFFF << (23 - kept) & 0xFFFFFFFF)
-                kept_words = found.view(np.uint32) & mask
-                for lane in range(32):
-                    for i in range(4):
-                        d[tile, lane, i] = kept_words[(lane >> 2) + 8 * (i // 2), 2 * (lane % 4) + i % 2]
-
-        return run
-
-    return {"dense_fp16": run_as("fp16", 16), "dense_bf16": run_as("bf16", 16), "dense_tf32": run_as("tf32", 32)}
+def dense(rival: Rival, fmt: FloatFormat) -> Callable[..., np.ndarray]:
+    """A dense instruction by a model."""
+    return lambda a, b, c: dense_steps(a, b, c, fmt, rival)

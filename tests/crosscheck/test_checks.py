@@ -10,17 +10,22 @@ import pytest
 
 from fp4sim.crosscheck.check import Check
 from fp4sim.crosscheck.checks import own_quantize
-from fp4sim.crosscheck.registry import all_checks
+from fp4sim.crosscheck.registry import FIT, all_checks
 from fp4sim.crosscheck.run import run_check, run_checks, why_not
 from fp4sim.errors import DeviceError, NothingComparedError
+from fp4sim.kernels.cuda.sources import source_folder
 from fp4sim.kernels.reference.kernels import ReferenceKernels
+from fp4sim.mma.dense_steps import Rival
+from fp4sim.mma.fit import KINDS
 from fp4sim.mma.instances import BLACKWELL as BLACKWELL_MODEL
+from fp4sim.mma.model import MmaModel
 from fp4sim.rcp import hopper_table
 from fp4sim.report.evidence_model import CheckResult
 from fp4sim.rounding import CastPolicy, Rounding
 from tests.crosscheck import simulated as sim
 
-OURS = {check.name: check for check in all_checks() if not check.package}
+OURS = {check.name: check for check in all_checks() if not (check.package or check.on_request)}
+RUN_HERE = [name for name, check in OURS.items() if all((source_folder() / part).is_file() for part in check.sources)]
 OTHERS = {"cvt-rs": (10, 0)}  # all else runs on 12.0
 
 
@@ -29,7 +34,7 @@ def result(name: str, planted: dict[str, Any] | None = None) -> CheckResult:
     return run_check(device, OURS[name], sim.TINY)
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", RUN_HERE)
 def test_a_right_device_passes(name: str) -> None:
     found = result(name)
     assert (found.status, found.reason) == ("pass", "")
@@ -44,6 +49,13 @@ def test_a_cast_that_truncates_is_found_and_shown() -> None:
     assert found.counts["e2m1"].wrong > 0
     assert found.counts["e4m3"].wrong == 0
     assert any(line.startswith("e2m1: first at 0x") for line in found.diagnosis)
+
+
+def test_a_wrong_encoder_of_the_own_kernels_is_found() -> None:
+    wrong = sim.planted_cast("e2m1", rounding=Rounding.RNA)[0]
+    found = result("own-encode", sim.encoding(wrong))
+    assert found.status == "fail"
+    assert (found.counts["general"].wrong, found.counts["fused"].wrong) == (1, 0)  # 0.25, the tie
 
 
 def test_a_fault_that_codec_and_instruction_share_shows_in_the_histogram() -> None:
@@ -133,6 +145,21 @@ def test_batches_name_the_nearest_model() -> None:
     assert found.status == "fail"
     assert "nearest mmasim_c785138, which misses 0 of" in " ".join(found.diagnosis)
     assert len(found.raw["mxf4nvf4.4X"].split()) == 2048
+
+
+def test_the_models_of_dense_instructions_are_named_and_unknown_ones_get_the_nearest() -> None:
+    fp16, e4m3 = KINDS["fp16"][0], KINDS["e4m3"][0]
+    hopper = Rival(MmaModel("", step=32, group=1, fraction=13, floor=-133), 13)
+    unknown = Rival(MmaModel("", step=16, group=1, fraction=18, floor=-133))
+    device = sim.SimulatedDevice((9, 0), {})
+    device.dense = {"wgmma-e4m3": ("e4m3", sim.dense(hopper, e4m3)), "mma-fp16": ("fp16", sim.dense(unknown, fp16))}
+    check = next(check for check in all_checks() if check.name == FIT)
+    found = run_check(device, check, sim.TINY)
+    assert found.status == "fail"
+    assert found.answer.startswith("wgmma-e4m3: step 32, F 13, rz then r")
+    assert found.counts["wgmma-e4m3"].wrong == 0
+    assert found.counts["mma-fp16"].wrong > 0
+    assert "models gives all outputs; the nearest" in found.diagnosis[-1]
 
 
 def test_a_wrong_layout_of_registers_shows_as_one() -> None:

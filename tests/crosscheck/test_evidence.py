@@ -22,6 +22,7 @@ from fp4sim.report.evidence_text import evidence_text
 from fp4sim.rounding import Rounding
 from tests.crosscheck import simulated as sim
 
+REPORTS = Path(__file__).parents[2] / "reports"
 QUICK_ONES = ("rcp-approx", "nvidia-casts", "cvt-rs", "mma-eight-bit")
 
 
@@ -127,6 +128,13 @@ def test_without_a_gpu_one_line_and_exit_4() -> None:
         assert run.returncode == 4
         assert run.stdout == ""
         assert len(run.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("path", sorted((REPORTS / "evidence").glob("*.json")), ids=lambda path: path.name)
+def test_the_projects_own_evidence_renders(path: Path) -> None:
+    kept = read_evidence(path)
+    assert kept.device["name"] in evidence_text(kept)
+    assert not any("/root" in text or "/home" in text for text in (path.read_text(), evidence_text(kept)))
 
 
 def test_checks_are_chosen_by_name() -> None:

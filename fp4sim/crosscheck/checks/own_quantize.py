@@ -64,7 +64,7 @@ def run(device: Device, effort: Effort) -> Outcome:
                 wrong += count
             if wrong.wrong and spec.rounding is not Rounding.SR:
                 result = verify(
-                    x, spec, codes=_host(device, found.packed), block_scale=_host(device, found.block_scale)
+                    x, spec, codes=on_host(device, found.packed), block_scale=on_host(device, found.block_scale)
                 )
                 diagnosis += [f"{text} on {name}: {line}" for line in lines_of(result)]
     return Outcome(counts, diagnosis=tuple(diagnosis))
@@ -77,13 +77,14 @@ def _left_out(name: str, number: int) -> bool:
 
 
 def _compare(device: Device, found: PackedTensor, expected: PackedTensor) -> dict[str, Count]:
-    counts = {part: differing(_host(device, getattr(found, part)), getattr(expected, part)) for part in _PARTS}
-    values = _host(device, found.dequantize())
+    counts = {part: differing(on_host(device, getattr(found, part)), getattr(expected, part)) for part in _PARTS}
+    values = on_host(device, found.dequantize())
     counts["dequantized"] = differing(values, np.asarray(expected.dequantize()))
     return counts
 
 
-def _host(device: Device, array: Any) -> NDArray[Any]:
+def on_host(device: Device, array: Any) -> NDArray[Any]:
+    """An array of the device, of torch or of NumPy, as NumPy's."""
     if hasattr(array, "cpu"):
         return np.asarray(array.cpu().numpy())
     return array if isinstance(array, np.ndarray) else device.get(array)

@@ -19,15 +19,16 @@ from fp4sim.kernels.cuda.disassembly import disassemble, missing_instructions
 from fp4sim.kernels.cuda.headers import include_options, needs_toolkit
 from fp4sim.kernels.cuda.nvrtc import find_nvrtc
 from fp4sim.kernels.cuda.sources import read_source, source_folder
-from fp4sim.kernels.cuda.targets import CI_TARGETS, refusal
+from fp4sim.kernels.cuda.targets import CI_TARGETS, machine_patterns, refusal, source_of
 
 
 @dataclass(frozen=True)
 class Build:
-    """One source for one target: what went wrong, if anything, and why it was left out, if it was."""
+    """One source for one target and set of macros: what went wrong, if anything, and why it was left out, if it was."""
 
     source: str
     target: str
+    defines: tuple[str, ...] = ()
     problem: str = ""
     left_out: str = ""
 
@@ -35,9 +36,10 @@ class Build:
 def check_builds(targets: tuple[str, ...] = CI_TARGETS, compiler: str = "") -> list[Build]:
     """Compile and look, two at a time. ``compiler``: ``nvrtc``, ``nvcc``, or empty for whichever is there."""
     chosen = compiler or _compiler()
-    pairs = [(path.name, target) for path in sorted(source_folder().glob("*.cu")) for target in targets]
+    names = sorted(path.name for path in source_folder().glob("*.cu"))
+    jobs = [(name, target, defines) for name in names for target in targets for defines in source_of(name).builds]
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        return list(pool.map(lambda pair: _check(pair[0], pair[1], chosen), pairs))
+        return list(pool.map(lambda job: _check(*job, compiler=chosen), jobs))
 
 
 def _compiler() -> str:
@@ -51,9 +53,10 @@ def _compiler() -> str:
     return "nvrtc"
 
 
-def machine_code(source: str, target: str, compiler: str) -> bytes:
+def machine_code(source: str, target: str, compiler: str, defines: tuple[str, ...] = ()) -> bytes:
     """Machine code of a source, never from the cache. Raises DeviceError."""
-    options = (*OPTIONS, *(include_options() if needs_toolkit(source) else ()))
+    macros = tuple(f"-D{define}" for define in defines)
+    options = (*OPTIONS, *macros, *(include_options() if needs_toolkit(source) else ()))
     if compiler == "nvrtc":
         return find_nvrtc(None).run(read_source(source), source, (*options, f"--gpu-architecture={target}"))
     with tempfile.TemporaryDirectory(prefix="fp4sim-") as folder:
@@ -66,15 +69,17 @@ def machine_code(source: str, target: str, compiler: str) -> bytes:
         return cubin.read_bytes()
 
 
-def _check(source: str, target: str, compiler: str) -> Build:
+def _check(source: str, target: str, defines: tuple[str, ...], *, compiler: str) -> Build:
     left_out = refusal(source, target)
     if left_out:
-        return Build(source, target, left_out=left_out)
+        return Build(source, target, defines, left_out=left_out)
     try:
-        missing = missing_instructions(source, target, disassemble(machine_code(source, target, compiler)))
+        code = machine_code(source, target, compiler, defines)
+        wanted = machine_patterns(source, target)  # nothing to look for: no need to disassemble
+        missing = missing_instructions(source, target, disassemble(code)) if wanted else ()
     except Fp4simError as error:
-        return Build(source, target, problem=str(error))
-    return Build(source, target, problem=f"not in the machine code: {', '.join(missing)}" if missing else "")
+        return Build(source, target, defines, problem=str(error))
+    return Build(source, target, defines, problem=f"not in the machine code: {', '.join(missing)}" if missing else "")
 
 
 def main() -> int:
@@ -85,7 +90,7 @@ def main() -> int:
         print(error)
         return int(error.exit_code)
     for build in builds:
-        print(f"{build.source} {build.target} {build.problem or build.left_out or 'ok'}")
+        print(" ".join([build.source, build.target, *build.defines, build.problem or build.left_out or "ok"]))
     bad = sum(bool(build.problem) for build in builds)
     if bad or not builds:
         print(f"{bad} of {len(builds)} builds failed" if builds else "no CUDA sources were found")

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-# What CI compiles for: Ampere, Hopper, and Blackwell's three with architecture-specific instructions.
-CI_TARGETS = ("sm_80", "sm_90", "sm_100a", "sm_103a", "sm_120a")
+# What CI compiles for: Ampere, Hopper, and Blackwell's three, with architecture-specific instructions where there are any.
+CI_TARGETS = ("sm_80", "sm_90a", "sm_100a", "sm_103a", "sm_120a")
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,21 @@ MMA_FP4 = Feature(
 )
 
 
+WGMMA = Feature("wgmma (compute capability 9.0)", frozenset({"sm_90a"}))
+
+
 @dataclass(frozen=True)
 class Source:
     """What a source needs, and what must be found in its disassembly, as regular expressions.
 
     ``gains``: instructions that it takes where a target has them, and does without elsewhere; ``machine`` is theirs then.
+    ``builds``: the sets of macros that CI compiles it with, of those that it is compiled with in use.
     """
 
     needs: Feature | None = None
     machine: tuple[str, ...] = ()
     gains: Feature | None = None
+    builds: tuple[tuple[str, ...], ...] = ((),)
 
 
 _E2M1 = r"F2FP\.SATFINITE\.E2M1\.F32\.PACK_AB_MERGE_C(?!\.RS)"
@@ -51,9 +56,29 @@ _E4M3 = r"F2FP\.SATFINITE\.E4M3\.F32\.PACK_AB_MERGE_C"
 _E8M0 = tuple(rf"F2FP\.SATFINITE\.E8\.F32\.PACK_AB_MERGE_C\.{rounding}\b" for rounding in ("RP", "RZ"))
 _E8M0_INF = tuple(rf"F2FP\.E8\.F32\.PACK_AB_MERGE_C\.{rounding}\b" for rounding in ("RP", "RZ"))
 
+_FUSED = ("BLOCK", "SCALES", "RANDOM", "TILE", "ADAPT", "UNROLL")  # fp4sim/gpu/fused.py
+
+
+def _fused(kind: int, *values: int) -> tuple[str, ...]:
+    return (f"INPUT={kind}", *(f"{name}={value}" for name, value in zip(_FUSED, values, strict=True)))
+
+
+# NVFP4, MXFP4 rounded stochastically, NVFP4 in 16x16 tiles, four over six; every input dtype among them.
+_FUSED_BUILDS = (
+    _fused(1, 16, 0, 0, 0, 0, 4),
+    _fused(0, 32, 3, 8, 0, 0, 1),
+    _fused(2, 16, 0, 32, 1, 0, 2),
+    _fused(1, 16, 0, 0, 0, 1, 1),
+)
+
 SOURCES: Mapping[str, Source] = MappingProxyType(
     {
+        "amax.cu": Source(builds=tuple((f"INPUT={kind}", "UNROLL=4") for kind in range(3))),
+        "quantize.cu": Source(builds=_FUSED_BUILDS),
+        "fake_quant.cu": Source(builds=_FUSED_BUILDS),
         "reciprocal.cu": Source(machine=(r"MUFU\.RCP\b",)),
+        "dense_mma.cu": Source(None, (r"HGMMA\.", r"QGMMA\."), WGMMA),
+        "gemm.cu": Source(None, (r"HGMMA\.",), WGMMA),
         "nvidia_casts.cu": Source(None, (_E2M1, _E4M3, *_E8M0, *_E8M0_INF), CVT_FP4),
         "blackwell_convert.cu": Source(CVT_FP4, (_E2M1, _E4M3, *_E8M0, *_E8M0_INF, r"F2FP\.F16\.E2M1\.UNPACK_B")),
         "blackwell_stochastic.cu": Source(CVT_RS_FP4, (r"F2FP\.SATFINITE\.E2M1\.F32\.PACK_AB_MERGE_C\.RS",)),
