@@ -44,9 +44,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fp4sim.errors import UsageError
-from fp4sim.mma.block_scaled import float_bits
+from fp4sim.mma.block_scaled import read_operands
 from fp4sim.mma.instances import model_named
-from fp4sim.mma.operands import block_scaled, check_kind
 from fp4sim.parallel import run_all, thread_count
 
 if TYPE_CHECKING:
@@ -113,17 +112,14 @@ def enclose(
 
     Raises UsageError as that does.
     """
-    rule, fmt = model_named(model), check_kind(scale_format, block)
-    a, b = (
-        block_scaled(packed[None], scale[None], fmt, block, rule)
-        for packed, scale in ((a_packed, a_scale), (b_packed, b_scale))
-    )
-    if a.significand.shape[-1] != b.significand.shape[-1]:
-        raise UsageError(f"K differs: {2 * a_packed.shape[-1]} elements a row of a, {2 * b_packed.shape[-1]} of b")
-    shape = (a.nan.shape[1], b.nan.shape[1])
-    start = np.zeros(shape, np.float32) if c is None else float_bits(c).view(np.float32)
-    if start.shape != shape:
-        raise UsageError(f"c has shape {start.shape}, these operands need {shape}")
+    rule = model_named(model)
+    for name, packed in (("a_packed", a_packed), ("b_packed", b_packed)):
+        if np.ndim(packed) != 2:
+            raise UsageError(f"{name} has shape {np.shape(packed)}: it must have two axes")
+    shape = (len(a_packed), len(b_packed))
+    given = np.zeros(shape, np.float32) if c is None else c
+    a, b, words = read_operands(a_packed, b_packed, given, a_scale, b_scale, scale_format, block, rule)
+    start = words[0].view(np.float32)
     left, right = _side(a, rule), _side(b, rule)
     low, high, free = np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, np.bool_)
 
@@ -141,7 +137,7 @@ def enclose(
 
 def _side(x: Factors, model: MmaModel) -> _Side:
     rows = x.nan.shape[1]
-    significand = x.significand[0].astype(np.int64).reshape(rows, -1, x.atom)
+    significand = x.significand[0].astype(np.int64).reshape(rows, x.scale.shape[-1], x.atom)
     whole = significand * x.scale[0].astype(np.int64)[:, :, None]
     exponent = x.scale_exponent[0].astype(np.int64)
     if x.atom == 1:
@@ -207,6 +203,8 @@ class _Terms:
         free = (reach >= _LARGEST) | np.isnan(reach)
         down, up = (np.where(nothing_cut, 0.0, loss * (1 + 2.0**-24) + slack) for loss in (down, up))
         low, high = _round_up(self.exact - down), _round_down(self.exact + up)
+        if not model.negative_zero:  # what underflows is +0
+            low = np.where(low == 0, np.float32(0), low)
         infinite = np.isinf(self.c)
         free = np.where(infinite, np.maximum(self.step_above, self.step_below) * self.steps >= _LARGEST, free)
         low, high = np.where(infinite, self.c, low), np.where(infinite, self.c, high)

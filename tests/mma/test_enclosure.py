@@ -177,3 +177,27 @@ def test_refusals() -> None:
         enclose(a, b[:, :-32], sa, sb[:, :-4], scale_format="ue4m3", block=16)
     with pytest.raises(UsageError, match="c has shape"):
         enclose(a, b, sa, sb, c=c[:1], scale_format="ue4m3", block=16)
+    with pytest.raises(UsageError, match="a_scale has shape"):
+        enclose(a, b, sa[:, :-1], sb, scale_format="ue4m3", block=16)
+    with pytest.raises(UsageError, match="raw bytes"):
+        enclose(a.astype(np.float32), b, sa, sb, scale_format="ue4m3", block=16)
+    with pytest.raises(UsageError, match="two axes"):
+        enclose(a[None], b, sa, sb, scale_format="ue4m3", block=16)
+
+
+def test_no_rows() -> None:
+    a, b, _, sa, sb = operands(0, "ordinary", KINDS[0])
+    assert enclose(a[:0], b, sa[:0], sb, scale_format="ue4m3", block=16).low.shape == (0, len(b))
+
+
+def test_what_underflows_is_a_positive_zero() -> None:
+    a = np.zeros((1, 32), np.uint8)
+    a[0, 0] = 0x9  # -0.5
+    a[0, 31] = 0x10  # 0.5
+    scales = np.full((1, 2), 0, np.uint8)
+    kind = {"scale_format": "ue8m0", "block": 32}
+    found = enclose(a, a & 0x77, scales, scales, **kind)
+    d = block_scaled_mma(a, a & 0x77, np.zeros((1, 1), np.float32), scales, scales, **kind)
+    assert (found.low <= d).all()
+    assert (d <= found.high).all()
+    assert not np.signbit(found.low[found.low == 0]).any()
