@@ -196,7 +196,7 @@ class _Terms:
         size = np.maximum(self.above, self.below)
         certain = self.above + self.below < 2.0**53 * unit
         nothing_cut = certain & (self._quantum(size, model) <= unit) & (_ulp(size) <= unit)
-        if _flushes(model):
+        if model.flushes:
             nothing_cut &= unit >= _NORMAL
         slack = np.where(certain, 0.0, (self.atoms + 2) * 2.0**-53 * (self.above + self.below))
         down, up, reach = self._losses(model, unit, slack)
@@ -228,7 +228,8 @@ class _Terms:
             size = np.maximum(above, below)
             size = np.where(size <= assumed, size, np.inf)
         step = np.where(quantum > unit, quantum, 0.0)
-        flushed = _NORMAL if _flushes(model) else 0.0
+        flushed = model.flushes * _NORMAL
+        grown = 0.0 if model.align == "rz" else (self.atoms // self.steps) * quantum
         losses = []
         for way in (0, 1):  # down, up
             of_positive, of_negative = cut[2 * way], cut[2 * way + 1]
@@ -236,7 +237,8 @@ class _Terms:
             accumulator = np.maximum(of_positive * (above > 0), of_negative * (below > 0)) * step
             onto = _rounding(model.result, way, above, below, unit) + flushed
             first = model.result if model.c_place == "fused" else model.dot
-            alone = _rounding(first, way, self.step_above * factor, self.step_below * factor, unit) + flushed
+            own = (part * factor + grown for part in (self.step_above, self.step_below))
+            alone = _rounding(first, way, *own, unit) + flushed
             onto = onto + (accumulator if model.c_place == "fused" else alone)
             join = np.maximum(*(_rounding(rule, way, above, below, unit) for rule in ("rz", "rne")))
             others = self.steps if self.has_c else self.steps - 1
@@ -253,10 +255,6 @@ class _Terms:
         if model.floor is not None:
             exponent = np.maximum(exponent, model.floor - model.fraction)
         return np.asarray(np.ldexp(1.0, np.clip(exponent, -1000, 1000)))
-
-
-def _flushes(model: MmaModel) -> bool:
-    return model.flush_result or model.subnormal_c == "flushed"
 
 
 def _rounding(cut: Cut, way: int, above: Floats, below: Floats, unit: Floats) -> Floats:

@@ -83,6 +83,12 @@ class MmaModel:
         """Fraction bits kept of C."""
         return self.fraction if self.c_fraction == "same" else self.c_fraction
 
+    @property
+    def flushes(self) -> int:
+        """How many numbers of a step may be flushed to 0: C, the result, and the sum of products where C is added after."""
+        numbers = (self.subnormal_c == "flushed") + self.flush_result
+        return numbers + (numbers > 0 and self.c_place == "after")
+
     def step_length(self, block: int, k: int) -> int:
         """Elements of a step, for operands of K elements that share scales in blocks."""
         if self.step == "all":
