@@ -27,7 +27,8 @@ multiples; n steps. ulp(x) is the spacing of float32 at x, at least 2^-149; all 
    and ulp(N') up; a step onto +0 rounds a result within the largest step's own P and N; joining partials rounds to nearest
    (half an ulp either way) or toward zero. With z steps onto +0 there are z - 1 joins (z, if C is given) and n - z steps onto
    accumulators, so the worst is linear in z: one step onto +0 (none, if C is given) and then the worse of "step onto an
-   accumulator" and "step onto +0, then join" for each other step.
+   accumulator" and "step onto +0, then join" for each other step. Where cuts are not toward zero a step's own P and N grow by a
+   quantum a group; each number of a step that a model may flush to 0 is off by 2^-126 more.
 6. The result is a float32, so bounds are moved inward to float32.
 
 E, P and N are summed in float64 of exact T; they are exact where P + N < 2^53 U, else what they may be off by is added. Losses
@@ -230,6 +231,7 @@ class _Terms:
         step = np.where(quantum > unit, quantum, 0.0)
         flushed = model.flushes * _NORMAL
         grown = 0.0 if model.align == "rz" else (self.atoms // self.steps) * quantum
+        own_above, own_below = self.step_above * factor + grown, self.step_below * factor + grown
         losses = []
         for way in (0, 1):  # down, up
             of_positive, of_negative = cut[2 * way], cut[2 * way + 1]
@@ -237,8 +239,7 @@ class _Terms:
             accumulator = np.maximum(of_positive * (above > 0), of_negative * (below > 0)) * step
             onto = _rounding(model.result, way, above, below, unit) + flushed
             first = model.result if model.c_place == "fused" else model.dot
-            own = (part * factor + grown for part in (self.step_above, self.step_below))
-            alone = _rounding(first, way, *own, unit) + flushed
+            alone = _rounding(first, way, own_above, own_below, unit) + flushed
             onto = onto + (accumulator if model.c_place == "fused" else alone)
             join = np.maximum(*(_rounding(rule, way, above, below, unit) for rule in ("rz", "rne")))
             others = self.steps if self.has_c else self.steps - 1
