@@ -170,6 +170,28 @@ def test_overflow_and_zeros_have_no_figures():
         assert "overflow" in gemm_markdown(result)
 
 
+def test_one_output_that_overflows_takes_its_row_and_column_alone():
+    left, right = (np.ones((40, 64), np.float32) for _ in range(2))
+    left[7], right[3] = 1000, 1000
+    row = measure(given(left), given(right), "nvfp4@ts:row", out="float16")
+    assert row.overflows == 1
+    assert [i for i, value in enumerate(row.rows.total) if value is None] == [7]
+    assert [i for i, value in enumerate(row.cols.cast) if value is None] == [3]
+    assert sum(value is None for line in row.heat.cast for value in line) == 1
+    assert row.total.rel_mse is None
+    assert not any("cast" in name for name in row.cross)
+
+
+def test_a_product_beyond_float32_has_no_accumulation():
+    loud = given((A[0] * 1e36).astype(np.float32))
+    result = gemm_errors(loud, loud, [(fp4sim.parse("nvfp4"),) * 2])
+    json.dumps(result.to_dict(), allow_nan=False)
+    row = result.formats[0]
+    assert row.accumulation.rel_mse is None
+    assert "overflow float32" in row.undefined["accumulation"]
+    assert row.operands.rel_mse is not None
+
+
 def test_refusals():
     nvfp4 = fp4sim.parse("nvfp4")
     with pytest.raises(UsageError, match="K differs"):

@@ -95,8 +95,9 @@ def gemm(
     if fit is not None:
         from fp4sim.cli.gemm_fit import run_fit
 
-        given = {"A or B": a or b, "--a-format": a_format, "--b-format": b_format, "--plot": plot, "--dtype": dtype}
-        run_fit(context, fit, formats, scale_format, given, output or (), threads, as_json=json)
+        if a is not None or b is not None:
+            raise UsageError("A or B and --fit do not go together: the recorded file holds the operands")
+        run_fit(context, fit, formats, scale_format, output or (), threads, as_json=json, hashed=not no_hash)
         return
     if scale_format is not None:
         raise UsageError("--scale-format goes with --fit: elsewhere the formats say it")

@@ -149,9 +149,9 @@ def _measure(
                 tail = epilogue.take(rows, np.arange(w.shape[0]))
                 wide = replace(tail, dtype=np.dtype(np.float32)).apply(words[rows])
                 out = tail.apply(words[rows]).astype(np.float64)
-                beyond = ~np.isfinite(out)
-                chain.overflows += int(np.count_nonzero(beyond))
-                errors |= {"accumulation": wide - decoded, "cast": np.where(beyond, 0.0, out - wide)}
+                chain.wide_overflows += int(np.count_nonzero(~np.isfinite(wide)))
+                chain.overflows += int(np.count_nonzero(~np.isfinite(out)))
+                errors |= {"accumulation": _finite(wide - decoded), "cast": _finite(out - wide)}
             sums.add(start, exact, errors)
             if progress is not None:
                 progress(pair[0].short, exact.size)
@@ -167,6 +167,11 @@ def _side(packed: PackedTensor, domain: Any) -> _Side:
         return _Side(packed, packed.dequantize("float64", domain=domain), one)
     bare = replace(packed, tensor_scale=np.ones_like(packed.tensor_scale))
     return _Side(packed, bare.dequantize("float64", domain=domain), scale.reshape(-1, 1))
+
+
+def _finite(error: Floats) -> Floats:
+    """NaN, which has no figures, where an output overflows."""
+    return np.where(np.isfinite(error), error, np.nan)
 
 
 def _rows(scale: Floats, rows: Any) -> Floats:

@@ -9,6 +9,7 @@ import numpy as np
 
 from fp4sim.commands.compare import describe
 from fp4sim.mma.enclosure import low_bit
+from fp4sim.report.cells import count_of
 from fp4sim.report.gemm_model import GemmHeat, GemmPart, GemmProfile, GemmRow, GemmSteps
 
 if TYPE_CHECKING:
@@ -26,11 +27,14 @@ _MATTERS = 0.01  # share of the operands' error from which accumulation is said 
 
 
 class Chain:
-    """Sums over the accumulators before the epilogue; ``right``: the values of B, without tensor scales."""
+    """Sums over the accumulators before the epilogue; ``right``: the values of B, without tensor scales.
+
+    ``overflows``, ``wide_overflows``: outputs that are not finite in their dtype, and in float32 before the cast.
+    """
 
     def __init__(self, right: Floats) -> None:
         self._unit, self._norm = _unit(right), np.linalg.norm(right, axis=1)
-        self.exact = self.unproven = self.total = self.overflows = 0
+        self.exact = self.unproven = self.total = self.overflows = self.wide_overflows = 0
         self.square = self.energy = self.lost = self.size = 0.0
 
     def add(self, words: NDArray[np.float32], sums: Floats, left: Floats) -> None:
@@ -79,23 +83,21 @@ def row_of(
     """The row of a pair of formats; ``chain`` is None, and ``reason`` says why, where no instruction multiplies them."""
     energy = sums.square("exact")
     undefined = {} if energy > 0 else {"rel_mse": "the exact product is zero"}
-    whole = chain is None or not chain.overflows
     parts = {name: _part(sums, name, energy) for name in sums.parts}
-    cast, total = parts.get("cast"), _part(sums, "total", energy)
-    if chain is not None and not whole:
-        undefined["cast"] = f"{chain.overflows:,} outputs overflow {out}"
-        undefined["total"] = undefined["cast"]
-        cast = total = GemmPart(None, None, None, None, None)
+    if chain is not None and chain.wide_overflows:
+        undefined["accumulation"] = f"{count_of(chain.wide_overflows, 'output')} overflow float32"
+    if chain is not None and chain.overflows:
+        undefined["cast"] = undefined["total"] = f"{count_of(chain.overflows, 'output')} overflow {out}"
     steps = None if chain is None else chain.steps()
     infos = [describe(spec) for spec in pair]
     return GemmRow(
         infos[0],
         infos[1],
-        total,
+        _part(sums, "total", energy),
         parts["operands"],
         parts.get("accumulation"),
-        cast,
-        {f"{left} · {right}": 2 * value / energy for (left, right), value in sums.inner.items()} if energy else {},
+        parts.get("cast"),
+        {f"{x} · {y}": 2 * value / energy for (x, y), value in sums.inner.items() if energy and math.isfinite(value)},
         steps,
         _profile(sums.rows, sums.parts),
         _profile(sums.cols, sums.parts),
@@ -132,7 +134,7 @@ def _heat(sums: ProductErrors, energy: float) -> GemmHeat:
     bins: dict[str, Any] = {"operands": ()}
     for name in sums.parts if mean > 0 else ():
         levels = (sums.bins(name) / mean).tolist()
-        bins[name] = tuple(tuple(_short(value) for value in row) for row in levels)
+        bins[name] = tuple(tuple(_level(value) for value in row) for row in levels)
     return GemmHeat(tuple(sums.row_edges.tolist()), tuple(sums.col_edges.tolist()), **bins)
 
 
@@ -161,3 +163,7 @@ def _ratio(part: float, whole: float) -> float | None:
 
 def _short(value: float) -> float:
     return float(f"{value:.{_DIGITS}g}")
+
+
+def _level(value: float) -> float | None:
+    return _short(value) if math.isfinite(value) else None

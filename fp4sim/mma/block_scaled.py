@@ -92,9 +92,9 @@ def read_operands(
 def float_bits(c: Any) -> NDArray[np.uint32]:
     """The accumulator's bits, C-contiguous. Raises UsageError for anything but float32 and uint32."""
     array = np.asarray(c)
-    if array.dtype not in (np.float32, np.uint32):
+    if array.dtype.name not in ("float32", "uint32"):
         raise UsageError(f"c of dtype {array.dtype}: it must be float32, or its bits as uint32")
-    return np.ascontiguousarray(array).view(np.uint32)
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("=")).view(np.uint32)
 
 
 def _bytes(name: str, array: Any) -> NDArray[np.uint8]:

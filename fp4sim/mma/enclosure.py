@@ -27,7 +27,8 @@ multiples; n steps. ulp(x) is the spacing of float32 at x, at least 2^-149; all 
    and ulp(N') up; a step onto +0 rounds a result within the largest step's own P and N; joining partials rounds to nearest
    (half an ulp either way) or toward zero. With z steps onto +0 there are z - 1 joins (z, if C is given) and n - z steps onto
    accumulators, so the worst is linear in z: one step onto +0 (none, if C is given) and then the worse of "step onto an
-   accumulator" and "step onto +0, then join" for each other step.
+   accumulator" and "step onto +0, then join" for each other step. Where cuts are not toward zero a step's own P and N grow by a
+   quantum a group; each number of a step that a model may flush to 0 is off by 2^-126 more.
 6. The result is a float32, so bounds are moved inward to float32.
 
 E, P and N are summed in float64 of exact T; they are exact where P + N < 2^53 U, else what they may be off by is added. Losses
@@ -44,9 +45,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fp4sim.errors import UsageError
-from fp4sim.mma.block_scaled import float_bits
+from fp4sim.mma.block_scaled import read_operands
 from fp4sim.mma.instances import model_named
-from fp4sim.mma.operands import block_scaled, check_kind
 from fp4sim.parallel import run_all, thread_count
 
 if TYPE_CHECKING:
@@ -113,17 +113,14 @@ def enclose(
 
     Raises UsageError as that does.
     """
-    rule, fmt = model_named(model), check_kind(scale_format, block)
-    a, b = (
-        block_scaled(packed[None], scale[None], fmt, block, rule)
-        for packed, scale in ((a_packed, a_scale), (b_packed, b_scale))
-    )
-    if a.significand.shape[-1] != b.significand.shape[-1]:
-        raise UsageError(f"K differs: {2 * a_packed.shape[-1]} elements a row of a, {2 * b_packed.shape[-1]} of b")
-    shape = (a.nan.shape[1], b.nan.shape[1])
-    start = np.zeros(shape, np.float32) if c is None else float_bits(c).view(np.float32)
-    if start.shape != shape:
-        raise UsageError(f"c has shape {start.shape}, these operands need {shape}")
+    rule = model_named(model)
+    for name, packed in (("a_packed", a_packed), ("b_packed", b_packed)):
+        if np.ndim(packed) != 2:
+            raise UsageError(f"{name} has shape {np.shape(packed)}: it must have two axes")
+    shape = (len(a_packed), len(b_packed))
+    given = np.zeros(shape, np.float32) if c is None else c
+    a, b, words = read_operands(a_packed, b_packed, given, a_scale, b_scale, scale_format, block, rule)
+    start = words[0].view(np.float32)
     left, right = _side(a, rule), _side(b, rule)
     low, high, free = np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, np.bool_)
 
@@ -141,7 +138,7 @@ def enclose(
 
 def _side(x: Factors, model: MmaModel) -> _Side:
     rows = x.nan.shape[1]
-    significand = x.significand[0].astype(np.int64).reshape(rows, -1, x.atom)
+    significand = x.significand[0].astype(np.int64).reshape(rows, x.scale.shape[-1], x.atom)
     whole = significand * x.scale[0].astype(np.int64)[:, :, None]
     exponent = x.scale_exponent[0].astype(np.int64)
     if x.atom == 1:
@@ -200,13 +197,15 @@ class _Terms:
         size = np.maximum(self.above, self.below)
         certain = self.above + self.below < 2.0**53 * unit
         nothing_cut = certain & (self._quantum(size, model) <= unit) & (_ulp(size) <= unit)
-        if _flushes(model):
+        if model.flushes:
             nothing_cut &= unit >= _NORMAL
         slack = np.where(certain, 0.0, (self.atoms + 2) * 2.0**-53 * (self.above + self.below))
         down, up, reach = self._losses(model, unit, slack)
         free = (reach >= _LARGEST) | np.isnan(reach)
         down, up = (np.where(nothing_cut, 0.0, loss * (1 + 2.0**-24) + slack) for loss in (down, up))
         low, high = _round_up(self.exact - down), _round_down(self.exact + up)
+        if not model.negative_zero:  # what underflows is +0
+            low = np.where(low == 0, np.float32(0), low)
         infinite = np.isinf(self.c)
         free = np.where(infinite, np.maximum(self.step_above, self.step_below) * self.steps >= _LARGEST, free)
         low, high = np.where(infinite, self.c, low), np.where(infinite, self.c, high)
@@ -230,7 +229,9 @@ class _Terms:
             size = np.maximum(above, below)
             size = np.where(size <= assumed, size, np.inf)
         step = np.where(quantum > unit, quantum, 0.0)
-        flushed = _NORMAL if _flushes(model) else 0.0
+        flushed = model.flushes * _NORMAL
+        grown = 0.0 if model.align == "rz" else (self.atoms // self.steps) * quantum
+        own_above, own_below = self.step_above * factor + grown, self.step_below * factor + grown
         losses = []
         for way in (0, 1):  # down, up
             of_positive, of_negative = cut[2 * way], cut[2 * way + 1]
@@ -238,7 +239,7 @@ class _Terms:
             accumulator = np.maximum(of_positive * (above > 0), of_negative * (below > 0)) * step
             onto = _rounding(model.result, way, above, below, unit) + flushed
             first = model.result if model.c_place == "fused" else model.dot
-            alone = _rounding(first, way, self.step_above * factor, self.step_below * factor, unit) + flushed
+            alone = _rounding(first, way, own_above, own_below, unit) + flushed
             onto = onto + (accumulator if model.c_place == "fused" else alone)
             join = np.maximum(*(_rounding(rule, way, above, below, unit) for rule in ("rz", "rne")))
             others = self.steps if self.has_c else self.steps - 1
@@ -255,10 +256,6 @@ class _Terms:
         if model.floor is not None:
             exponent = np.maximum(exponent, model.floor - model.fraction)
         return np.asarray(np.ldexp(1.0, np.clip(exponent, -1000, 1000)))
-
-
-def _flushes(model: MmaModel) -> bool:
-    return model.flush_result or model.subnormal_c == "flushed"
 
 
 def _rounding(cut: Cut, way: int, above: Floats, below: Floats, unit: Floats) -> Floats:

@@ -48,7 +48,7 @@ class Epilogue:
     def bounds(self, enclosure: Enclosure) -> tuple[NDArray[Any], NDArray[Any]]:
         """The least and the largest output: each operation is monotone, and a negative factor turns the ends round."""
         ends = self.apply(enclosure.low), self.apply(enclosure.high)
-        turned = np.broadcast_to(self.factor < 0, ends[0].shape)
+        turned = np.broadcast_to(np.signbit(self.factor), ends[0].shape)
         return np.where(turned, ends[1], ends[0]), np.where(turned, ends[0], ends[1])
 
 

@@ -97,7 +97,7 @@ def _step(
     quantum = _quantum(before, top, model)
     cut = np.where(whole & (quantum <= unit), 0.0, (groups + 1) * quantum)
     state.prefix, state.slack = state.prefix + dot, state.slack + norms * _DOUBLES
-    lost = cut + (2.0**_LEAST_EXPONENT if model.flush_result or model.subnormal_c == "flushed" else 0.0)
+    lost = cut + model.flushes * 2.0**_LEAST_EXPONENT
     if model.c_place == "after":
         lost += _rounded(np.abs(dot) + norms * _DOUBLES + cut, unit, whole & (cut == 0), model.dot)
     size = np.abs(state.prefix) + state.slack + state.error + lost

@@ -146,16 +146,16 @@ def _array(name: str, value: Any, shape: tuple[int, ...]) -> NDArray[np.float32]
     if value is None:
         return None
     array = as_array(value)[0]
-    if array.dtype != np.float32 or array.shape != shape:
+    if array.dtype.name != "float32" or array.shape != shape:
         raise UsageError(f"{name} is {array.dtype.name} of shape {array.shape}: it must be float32 of shape {shape}")
-    return np.asarray(array)
+    return np.asarray(array, np.float32)  # in this machine's byte order
 
 
 def _factor(name: str, value: Any) -> np.float32:
     try:
-        return np.float32(value)
-    except (TypeError, ValueError):
-        raise UsageError(f"{name} is {value!r}: it must be a number") from None
+        return np.float32(float(value))
+    except (TypeError, ValueError, OverflowError):
+        raise UsageError(f"{name} is not one number") from None
 
 
 def out_dtype(out: str) -> np.dtype[Any]:

@@ -10,7 +10,8 @@ More exactly the quantum is the largest 2^(exponent - bits) of all that anchors,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from fp4sim.errors import UsageError
 
@@ -60,6 +61,13 @@ class MmaModel:
     negative_zero: bool = False
 
     def __post_init__(self) -> None:
+        for name, words in _choices().items():
+            if getattr(self, name) not in words:
+                raise UsageError(
+                    f"model {self.name!r}: {name} is {getattr(self, name)!r}, not one of {', '.join(words)}"
+                )
+        if not isinstance(self.step, int) and self.step not in ("block", "all"):
+            raise UsageError(f"model {self.name!r}: step is {self.step!r}, not a number, block or all")
         if self.group not in (1, 16, 32, 64):
             raise UsageError(f"model {self.name!r}: groups of {self.group}, only 1, 16, 32 and 64 are possible")
         if isinstance(self.step, int) and (self.step < 1 or self.step % self.group):
@@ -75,8 +83,21 @@ class MmaModel:
         """Fraction bits kept of C."""
         return self.fraction if self.c_fraction == "same" else self.c_fraction
 
+    @property
+    def flushes(self) -> int:
+        """How many numbers of a step may be flushed to 0: C, the result, and the sum of products where C is added after."""
+        numbers = (self.subnormal_c == "flushed") + self.flush_result
+        return numbers + (numbers > 0 and self.c_place == "after")
+
     def step_length(self, block: int, k: int) -> int:
         """Elements of a step, for operands of K elements that share scales in blocks."""
         if self.step == "all":
             return max(k, self.group)
         return block if self.step == "block" else self.step
+
+
+@cache
+def _choices() -> dict[str, tuple[Any, ...]]:
+    """The fields that are one of some words."""
+    hints = get_type_hints(MmaModel)
+    return {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Literal}

@@ -65,7 +65,7 @@ def order_named(order: str | Order) -> Order:
     """The order of a spelling; an order is returned as it is. Raises UsageError."""
     if isinstance(order, Order):
         return order
-    name, *words = order.lower().split(":")
+    name, *words = order.lower().split(":") if isinstance(order, str) else ("",)
     flags = {word for word in words if word in ("backward", "c-last")}
     numbers = [int(word) for word in words if word.isascii() and word.isdigit()]
     if len(flags) + len(numbers) == len(words):

@@ -62,7 +62,7 @@ class GemmSteps:
 
 @dataclass(frozen=True)
 class GemmProfile:
-    """Relative errors |e|/|x| of each row (or column) of the product; None where the row of X is zero."""
+    """Relative errors |e|/|x| of each row (or column) of the product; None where X is zero there or an output overflows."""
 
     total: tuple[float | None, ...]
     operands: tuple[float | None, ...]
@@ -72,13 +72,16 @@ class GemmProfile:
 
 @dataclass(frozen=True)
 class GemmHeat:
-    """Mean e² of bins of outputs over the mean x² of all. Bin (i, j): rows and columns from edge i, j up to the next one."""
+    """Mean e² of bins of outputs over the mean x² of all; None where an output overflows.
+
+    Bin (i, j): rows and columns from edge i, j up to the next one.
+    """
 
     row_edges: tuple[int, ...]
     col_edges: tuple[int, ...]
-    operands: tuple[tuple[float, ...], ...]
-    accumulation: tuple[tuple[float, ...], ...] = ()
-    cast: tuple[tuple[float, ...], ...] = ()
+    operands: tuple[tuple[float | None, ...], ...]
+    accumulation: tuple[tuple[float | None, ...], ...] = ()
+    cast: tuple[tuple[float | None, ...], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class ProductErrors:
         self.worst = dict.fromkeys(names, (-1.0, (0, 0)))
 
     def add(self, start: int, exact: Floats, errors: Mapping[str, Floats]) -> None:
-        """A band of rows from ``start``: X and each part's error."""
+        """A band of rows from ``start``: X and each part's error; sums that a NaN is in are NaN."""
         rows = slice(start, start + exact.shape[0])
         total = sum((errors[name] for name in self.parts[1:]), errors[self.parts[0]])
         for name, values in ({name: errors[name] for name in self.parts} | {"total": total, "exact": exact}).items():

@@ -136,7 +136,7 @@ def verify_case(case: Case, spec: Spec, options: Options) -> CaseResult:
     if stochastic is not None:
         counts["codes"] = stochastic[1]
     product = None if case.gemm is None else _product(case, case.gemm, expected, output, options)
-    judged = None if product is None else judge_gemm(product, case.x.shape, options.model, scene.threads)
+    judged = None if product is None else judge_gemm(product, case.x.shape, options.model, scene.threads, signed=signed)
     result = CaseResult(
         case.name,
         tuple(case.x.shape),

@@ -129,6 +129,7 @@ def _number(name: str, value: NDArray[Any] | None, who: str) -> float | None:
 def _added(name: str, value: NDArray[Any] | None, shape: tuple[int, ...], who: str) -> NDArray[np.float32] | None:
     if value is None:
         return None
-    if value.dtype != np.float32 or value.size != int(np.prod(shape)):
+    flat = (int(np.prod(shape[:-1])), *shape[-1:])  # leading axes are rows
+    if value.dtype.name != "float32" or value.shape not in (shape, flat):
         raise UnreadableError(f"{who}: {name} is {value.dtype.name} of shape {value.shape}: dump float32, {shape}")
     return value

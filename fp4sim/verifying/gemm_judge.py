@@ -44,8 +44,8 @@ def check_model(name: str) -> None:
         model_named(name)
 
 
-def judge_gemm(product: Product, shape: tuple[int, ...], model: str, threads: int) -> Judged:
-    """Judge every element of y; ``shape``: of x."""
+def judge_gemm(product: Product, shape: tuple[int, ...], model: str, threads: int, *, signed: bool = True) -> Judged:
+    """Judge every element of y; ``shape``: of x; ``signed``: a zero of the other sign is another value."""
     error, share = product.errors()
     bounded = _bound_result(product, shape, error, share)
     if model == BOUND:
@@ -64,7 +64,7 @@ def judge_gemm(product: Product, shape: tuple[int, ...], model: str, threads: in
     beyond: tuple[GemmOutside, ...] = ()
     outside = np.zeros(y.shape, np.bool_)
     if not equal.all():
-        outside, beyond = _outside(product, pair, model, equal, shape, threads)
+        outside, beyond = _outside(product, pair, model, equal, shape, threads, signed=signed)
     nearby = "" if equal.all() else _nearby(product, words)
     under = (GemmModel(f"{model} under a factor one ulp {nearby}", 0, y.size),) if nearby else ()
     differing = int(np.count_nonzero(~equal))
@@ -90,8 +90,9 @@ def _nearby(product: Product, words: NDArray[np.float32]) -> str:
 
 
 def _outside(
-    product: Product, pair: RawPair, model: str, equal: NDArray[np.bool_], shape: tuple[int, ...], threads: int
-) -> tuple[NDArray[np.bool_], tuple[GemmOutside, ...]]:
+    product: Product, pair: RawPair, model: str, equal: NDArray[np.bool_], shape: tuple[int, ...], threads: int,
+    *, signed: bool,
+) -> tuple[NDArray[np.bool_], tuple[GemmOutside, ...]]:  # fmt: skip
     """Elements that no order gives, and the first of them; only rows and columns with an unequal element are enclosed."""
     rows, cols = (np.flatnonzero(~equal.all(axis=axis)) for axis in (1, 0))
     enclosure = pair.take(rows, cols).enclose(model, threads)
@@ -100,7 +101,8 @@ def _outside(
     with np.errstate(invalid="ignore"):
         never = np.isnan(found.astype(np.float64))
         want_nan = enclosure.nan | (np.isnan(low.astype(np.float64)) & ~enclosure.free)
-        inside = np.where(want_nan, never, enclosure.free | ((low <= found) & (found <= high)))
+        between = _at_most(low, found, signed=signed) & _at_most(found, high, signed=signed)
+        inside = np.where(want_nan, never, enclosure.free | between)
     outside = np.zeros(equal.shape, np.bool_)
     outside[np.ix_(rows, cols)] = ~inside & ~equal[np.ix_(rows, cols)]
     listed = []
@@ -109,6 +111,11 @@ def _outside(
         values = (product.y[row, col], low[place], high[place])
         listed.append(GemmOutside(index_of(int(row), int(col), shape), *(_number(value) for value in values)))
     return outside, tuple(listed)
+
+
+def _at_most(x: NDArray[Any], y: NDArray[Any], *, signed: bool) -> NDArray[np.bool_]:
+    """x <= y; -0 is below +0 where signs count: every operation of an epilogue keeps that order too."""
+    return np.asarray((x < y) | ((x == y) & (~np.bool_(signed) | (np.signbit(x) >= np.signbit(y)))))
 
 
 def index_of(row: int, col: int, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from itertools import combinations
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 import fp4sim
 from fp4sim.errors import UsageError
 from fp4sim.kernels.reference import mma as reference
-from fp4sim.mma import block_scaled_mma, model_named
+from fp4sim.mma import block_scaled_mma, error_bound, model_named
 from fp4sim.mma.enclosure import enclose
 from fp4sim.mma.instances import PROBE_MODELS
 from fp4sim.mma.operands import block_scaled
@@ -177,3 +178,38 @@ def test_refusals() -> None:
         enclose(a, b[:, :-32], sa, sb[:, :-4], scale_format="ue4m3", block=16)
     with pytest.raises(UsageError, match="c has shape"):
         enclose(a, b, sa, sb, c=c[:1], scale_format="ue4m3", block=16)
+    with pytest.raises(UsageError, match="a_scale has shape"):
+        enclose(a, b, sa[:, :-1], sb, scale_format="ue4m3", block=16)
+    with pytest.raises(UsageError, match="raw bytes"):
+        enclose(a.astype(np.float32), b, sa, sb, scale_format="ue4m3", block=16)
+    with pytest.raises(UsageError, match="two axes"):
+        enclose(a[None], b, sa, sb, scale_format="ue4m3", block=16)
+
+
+def test_a_step_may_flush_two_numbers() -> None:
+    model = replace(model_named("blackwell"), name="flushing", flush_result=True, subnormal_c="flushed")
+    a, b = np.zeros((1, 32), np.uint8), np.zeros((1, 32), np.uint8)
+    a[0, 0], b[0, 0] = 0x3, 0x2  # 1.5 and 1
+    scales = np.full((1, 2), 64, np.uint8), np.full((1, 2), 63, np.uint8)
+    c = np.full((1, 1), 0.75 * 2.0**-126, np.float32)
+    kind = {"scale_format": "ue8m0", "block": 32, "model": model}
+    assert block_scaled_mma(a, b, c, *scales, **kind) == 0  # and 1.5 * 2^-126 is the sum
+    assert enclose(a, b, *scales, c=c, **kind).low <= 0
+    assert error_bound(a, b, c, *scales, **kind) >= 1.5 * 2.0**-126
+
+
+def test_no_rows() -> None:
+    a, b, _, sa, sb = operands(0, "ordinary", KINDS[0])
+    assert enclose(a[:0], b, sa[:0], sb, scale_format="ue4m3", block=16).low.shape == (0, len(b))
+
+
+def test_what_underflows_is_a_positive_zero() -> None:
+    a = np.zeros((1, 32), np.uint8)
+    a[0, 0] = 0x9  # -0.5
+    scales = np.full((1, 2), 26, np.uint8)
+    kind = {"scale_format": "ue8m0", "block": 32}
+    found = enclose(a, a & 0x77, scales, scales, **kind)
+    d = block_scaled_mma(a, a & 0x77, np.zeros((1, 1), np.float32), scales, scales, **kind)
+    assert (found.low <= d).all()
+    assert (d <= found.high).all()
+    assert found.low.view(np.uint32) == 0

@@ -54,6 +54,14 @@ def test_nan_scales_and_special_accumulators(model: str, path: str) -> None:
     assert d[1, 0] == 0xFF800000
 
 
+def test_byte_order_changes_no_bit() -> None:
+    c = np.array([[1, -2], [3.5, 0]], np.float32)
+    plain, swapped = (block_scaled_mma(ONES, ONES, one, SCALES, SCALES, **KIND) for one in (c, c.astype(">f4")))
+    np.testing.assert_array_equal(plain, swapped)
+    words = c.view(np.uint32).astype(">u4")
+    np.testing.assert_array_equal(plain, block_scaled_mma(ONES, ONES, words, SCALES, SCALES, **KIND))
+
+
 def test_no_outputs() -> None:
     d = block_scaled_mma(ONES[:0], ONES, C[:0], SCALES[:0], SCALES, **KIND)
     assert d.shape == (0, 2)
@@ -74,7 +82,8 @@ def test_dense_refusals() -> None:
 
 
 def test_models_that_make_no_sense_are_refused() -> None:
-    for changes in ({"group": 8}, {"step": 24}, {"fraction": None, "c_fraction": 3}, {"fraction": 70}):
+    words = ({"align": "up"}, {"anchoring": "none"}, {"step": "half"}, {"elements": 1})
+    for changes in ({"group": 8}, {"step": 24}, {"fraction": None, "c_fraction": 3}, {"fraction": 70}, *words):
         with pytest.raises(UsageError):
             MmaModel("odd", **changes)  # type: ignore[arg-type]
     assert model_named(model_named("exact")) is model_named("exact")

@@ -81,9 +81,27 @@ def test_refusals() -> None:
     for message, operand in refused.items():
         with pytest.raises(UsageError, match=message):
             fp4sim.gemm(a, operand)
-    for given in ({"beta": 1}, {"out": "float64"}, {"c": x}, {"bias": x}, {"alpha": "two"}, {"model": "x"}):
+    for given in (
+        {"beta": 1},
+        {"out": "float64"},
+        {"c": x},
+        {"bias": x},
+        {"alpha": "two"},
+        {"model": "x"},
+        {"order": 3},
+    ):
         with pytest.raises(UsageError):
             fp4sim.gemm(a, a, **given)
+    for alpha in (None, np.ones(3), 10**400, 1j):
+        with pytest.raises(UsageError, match="alpha is not one number"):
+            fp4sim.gemm(a, a, alpha=alpha)
+
+
+def test_arrays_of_the_other_byte_order() -> None:
+    a = fp4sim.quantize(matrix(0, 16, 64), "nvfp4")
+    c, bias = matrix(1, 16, 16), matrix(2, 1, 16)[0]
+    swapped = fp4sim.gemm(a, a, c.astype(">f4"), bias=bias.astype(">f4"))
+    np.testing.assert_array_equal(swapped, fp4sim.gemm(a, a, c, bias=bias))
 
 
 @pytest.mark.parametrize("shape", ["16x16x64", "64x32x512"])

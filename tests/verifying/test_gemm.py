@@ -205,6 +205,7 @@ BAD = {
     "an alpha of NaN": (lambda a: {**a, "alpha": np.float32("nan")}, "alpha"),
     "two names": (lambda a: {**a, "gemm_out": a["y"]}, "keep one of them"),
     "NaN alone": (lambda a: {**a, "y": np.full((48, 64), np.nan, np.float32)}, "is NaN"),
+    "c the other way round": (lambda a: {**a, "c": np.zeros((64, 48), np.float32)}, "(48, 64)"),
     "w of NaN": (lambda a: {**a, "w": np.full(W.shape, np.nan, np.float32)}, "is NaN"),
 }
 

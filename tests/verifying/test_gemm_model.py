@@ -47,8 +47,8 @@ def split(x, w, parts, spec="nvfp4"):
     return words * np.float32(a.tensor_scale * b.tensor_scale)
 
 
-def verify(arrays, spec="nvfp4", model="blackwell", explain=True):
-    return verify_dump(dump_of(arrays), fp4sim.parse(spec), Options(model=model, explain=explain)).cases[0]
+def verify(arrays, spec="nvfp4", **options):
+    return verify_dump(dump_of(arrays), fp4sim.parse(spec), Options(**options)).cases[0]
 
 
 @pytest.mark.parametrize("out", OUTS)
@@ -198,6 +198,20 @@ def test_nan_and_infinity():
     assert verify(arrays).gemm.equal == 960
     arrays["y"] = np.nan_to_num(nan)
     assert verify(arrays).gemm.outside == 24
+
+
+def test_a_zero_has_its_sign():
+    x = X.copy()
+    x[2] = 0
+    y = dump(x)["y"]
+    assert not np.signbit(y[2]).any()
+    y[2, 5] = -0.0
+    case = verify(dump(x, y=y))
+    assert (case.ok, case.gemm.outside, case.gemm.beyond[0].index) == (False, 1, (2, 5))
+    assert verify(dump(x, y=y), zeros="any").ok
+    a, b = (fp4sim.quantize(one, "nvfp4") for one in (x, W))
+    for alpha in (-1.5, -0.0):  # then -0 is right
+        assert verify(dump(x, y=fp4sim.gemm(a, b, alpha=alpha)) | {"alpha": np.float32(alpha)}).ok
 
 
 def test_what_no_instruction_takes_is_held_to_the_bound():

@@ -109,12 +109,12 @@ def _draw_maps(drawn: Figure, column: Sequence[Axes], rows: Sequence[GemmRow], p
         bar.outline.set_visible(False)
 
 
-def decibels(bins: Sequence[Sequence[float]]) -> Levels:
-    """Mean squares in dB; NaN where there is no error."""
-    return [[10 * math.log10(value) if value > 0 else math.nan for value in line] for line in bins]
+def decibels(bins: Sequence[Sequence[float | None]]) -> Levels:
+    """Mean squares in dB; NaN where there is no error, or none that has a figure."""
+    return [[10 * math.log10(value) if value else math.nan for value in line] for line in bins]
 
 
 def _why(row: GemmRow, part: str) -> str:
     if row.reason:
         return "no instruction multiplies these formats"
-    return next(iter(row.undefined.values()), "no error at all") if part == PARTS[0] else "no error at all"
+    return row.undefined.get(part) or row.undefined.get("rel_mse") or "no error at all"
