@@ -85,7 +85,7 @@ def make(
     check_outputs(_files(output), sources)
     specs = parse_list(formats or ["nvfp4,mxfp4"])
     settings = Settings(axis, seed, nonfinite.value, threads)
-    result = run_compare(sources, specs, settings, include or (), exclude or (), dtype)
+    result = run_compare(sources, specs, settings, include or (), exclude or (), dtype, blocks=True)
     _write(stamped(result, context, sources, hashed=not no_hash), _files(output))
 
 

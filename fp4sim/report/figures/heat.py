@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from fp4sim.report.blocks_model import BlocksResult, ErrorMap
+    from fp4sim.report.block_records import ErrorMap
+    from fp4sim.report.blocks_model import BlocksResult
 
     Cells = Sequence[Sequence[float | None]]
 

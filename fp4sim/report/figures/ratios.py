@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from fp4sim.report.blocks_model import BlockErrors, BlocksResult
+    from fp4sim.report.block_records import BlockErrors
+    from fp4sim.report.blocks_model import BlocksResult
 
 CAPTION = (
     "Elements by their size relative to the largest of their block. Lines: where the format's values lie at the median block"

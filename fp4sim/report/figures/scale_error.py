@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from fp4sim.report.blocks_model import BlockErrors, BlocksResult, ScaleBin
+    from fp4sim.report.block_records import BlockErrors, ScaleBin
+    from fp4sim.report.blocks_model import BlocksResult
 
 CAPTION = (
     "Above: relative squared error of blocks by the size of their scale, octave by octave (the scale's own value, without the"
