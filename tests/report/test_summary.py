@@ -111,7 +111,7 @@ def test_formats_with_the_same_tensors_share_a_sentence(base):
     (sentence,) = [one for one in sentences_of(result) if one.warning]
     assert (
         sentence.text
-        == "Under nvfp4 and mxfp4 1 of 3 tensors has more than 25 % of its elements flushed to zero, up to 60 %: t0."
+        == "Under nvfp4 and mxfp4, 1 of 3 tensors has more than 25 % of its elements flushed to zero, up to 60 %: t0."
     )
     assert sentence.rows == ("r0-0", "r0-1")
 

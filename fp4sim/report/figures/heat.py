@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CAPTION = (
     "Over the tensor's rows and the blocks along them. Left: SNR of each group of blocks; dark spots lose what little they"
     " hold, to a scale of zero for instance. Right: how much of the error is there, in dB above the tensor's mean; dark columns"
-    " are outlier channels, dark rows outlier tokens or neurons. White bins have no data, or no error."
+    " are outlier channels, dark rows outlier tokens or neurons. Blank bins have no data, or no error."
 )
 MOST_PAIRS = 3
 _ROW = 1.9  # inches

@@ -15,7 +15,7 @@ from fp4sim.report.cells import (
     tensor_name,
 )
 from fp4sim.report.html.document import Cell, Column, Detail, Document, Grid, Row, Table
-from fp4sim.report.html.parts import FULL_NAME_LIMIT, counted, format_legend, name_cell, skipped_table
+from fp4sim.report.html.parts import FULL_NAME_LIMIT, counted, format_legend, name_cell, skipped_table, tile
 from fp4sim.report.html.pictures import block_pictures, pictures_of
 from fp4sim.report.model import METRICS
 from fp4sim.report.summary import sentences_of
@@ -50,9 +50,9 @@ def compare_document(result: CompareResult) -> Document:
         result=result,
         sentences=sentences_of(result),
         tiles=(
-            (f"{len(result.tensors):,}", "tensors"),
-            (f"{elements:,}", "elements"),
-            (f"{len(result.formats):,}", "formats"),
+            tile(len(result.tensors), "tensor"),
+            tile(elements, "element"),
+            tile(len(result.formats), "format"),
             *_best(result),
         ),
         tables=(_totals(result), _tensors(result), *skipped_table(result.skipped)),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fp4sim.report.cells import count_of
+from fp4sim.report.cells import tensor_name
 from fp4sim.report.html.document import Picture
 
 if TYPE_CHECKING:
     from fp4sim.report.model import CompareResult
     from fp4sim.report.result import Result
+
+_NAME_LIMIT = 60
 
 
 def pictures_of(result: Result) -> tuple[Picture, ...]:
@@ -27,8 +29,9 @@ def block_pictures(result: CompareResult) -> tuple[Picture, ...]:
     formats = result.formats[:measured]
     blocks = BlocksResult(formats, result.blocks, (), result.sources, result.settings)
     chosen = any(one.fours is not None for tensor in result.blocks for one in tensor.results)
-    said = f" Drawn: {count_of(len(result.blocks), 'tensor')} of the lowest SNR under {formats[0].short}"
-    said += f", under the first {measured} formats." if measured < len(result.formats) else "."
+    names = " and ".join(tensor_name(blocks.label(tensor), _NAME_LIMIT) for tensor in result.blocks)
+    said = f" Here: {names}, lowest in SNR under {formats[0].short}"
+    said += f"; the first {measured} formats." if measured < len(result.formats) else "."
     return _drawn(blocks, said, () if chosen else ("fours",))
 
 

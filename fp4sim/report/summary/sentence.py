@@ -33,6 +33,11 @@ class Sentence:
         """The sentence as plain text."""
         return "".join(part if isinstance(part, str) else part.text for part in self.parts)
 
+    @property
+    def linked(self) -> bool:
+        """Whether its words lead to a row."""
+        return any(isinstance(part, Link) for part in self.parts)
+
 
 def row_name(item: int, variant: int = 0) -> str:
     """The name of a row: of a tensor (or case) and a format (or estimator), both counted from 0."""

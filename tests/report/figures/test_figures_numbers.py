@@ -127,7 +127,7 @@ def test_module_types(name, place):
 @pytest.mark.parametrize(
     ("names", "labels"),
     [
-        (["m.layers.0.q.weight", "m.layers.1.q.weight"], ["0", "1"]),
+        (["m.layers.0.q.weight", "m.layers.1.q.weight"], ["layers.0", "layers.1"]),
         (["m.0.q.weight", "m.0.k.weight", "m.1.mlp.up.weight"], ["0.q", "0.k", "1.mlp.up"]),
         (["a.b", "a.b"], ["b", "b"]),
         (["a", "a.b"], ["a", "a.b"]),
