@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import fp4sim
 from fp4sim.report.html.compare import compare_document
 from fp4sim.report.html.page import html_page
+from fp4sim.report.render import render
 from fp4sim.report.summary import sentences_of
 from fp4sim.report.summary.sentence import Link, named, of_all
 from fp4sim.report.summary.thresholds import THRESHOLDS
@@ -101,7 +103,7 @@ def test_a_threshold_decides(base, field, low, high, says):
     assert [text for text in texts(calm) if text.startswith("Under")] == []
     result = made(base, [20.0] * 3, [20.0] * 3, t1={1: {field: high}})
     (text,) = [text for text in texts(result) if text.startswith("Under")]
-    assert text.startswith("Under mxfp4 1 of 3 tensors ")
+    assert text.startswith("Under mxfp4, 1 of 3 tensors ")
     assert says in text
     assert text.endswith(": t1.")
 
@@ -233,3 +235,22 @@ def test_sentences_are_in_every_text(base):
         assert "loses 2.00 dB in the median against nvfp4 on all 10 tensors" in " ".join(render(result, suffix).split())
     long = "loses 2.00 dB"
     assert long not in render(made(base, [20.0] * 10, [18.0] * 5 + [22.0] * 5), ".txt")
+
+
+def test_evidence_names_what_could_not_run(every_kind):
+    found = sentences_of(every_kind["evidence"])
+    assert [one.text for one in found] == [
+        "On a simulated GPU, 1 of 3 checks passed; 65,600 results were compared.",
+        "1 of 4 checks could not run there: rcp.",
+        "Not passed: mma and order.",
+    ]
+
+
+def test_a_page_leads_from_every_sentence_to_its_rows(every_kind):
+    for name, result in every_kind.items():
+        page = render(result, ".html")
+        listed = re.search(r'<section id="summary">.*?</section>', page, re.DOTALL)
+        for item in re.findall(r"<li.*?</li>", listed[0] if listed else "", re.DOTALL):
+            targets = re.findall(r'href="#([^"]+)"', item)
+            assert targets or name == "diff", item
+            assert all(f"id={target}>" in page for target in targets)

@@ -180,9 +180,8 @@ def _sufferers(result: CompareResult, rule: _Rule, above: Sequence[int], formats
     links = [_link(result, i, formats[0]) for i in order]
     says = (rule.many if len(above) > 1 else rule.one).format(THRESHOLDS[rule.threshold].text)
     under = _listed([result.formats[index].short for index in formats])
-    comma = "," if len(formats) > 1 else ""
     who = of_all(len(above), len(result.tensors), "tensor")
-    text = f"Under {under}{comma} {who} {says}, up to {100 * worst(order[0]):.3g} %"
+    text = f"Under {under}, {who} {says}, up to {100 * worst(order[0]):.3g} %"
     tail = (": ", *named(links), ".") if len(above) < len(result.tensors) or len(above) == 1 else (".",)
     rows = tuple(row_name(i, index) for i in order for index in formats)
     return Sentence((text, *tail), rows, (rule.threshold,), warning=True)
@@ -205,7 +204,7 @@ def _outliers(result: CompareResult, index: int) -> Iterator[Sentence]:
     if below:
         links = [_link(result, i, index) for i in below]
         who = f"{len(below):,} tensors lie" if len(below) > 1 else "1 tensor lies"
-        text = f"Under {result.formats[index].short} {who} more than {distance:.2g} dB below the median of {middle:.1f} dB: "
+        text = f"Under {result.formats[index].short}, {who} more than {distance:.2g} dB below the median of {middle:.1f} dB: "
         used = ("outlier distance", "outlier spread")
         yield Sentence((text, *named(links), "."), tuple(link.row for link in links), used, warning=True)
 

@@ -73,7 +73,7 @@ def evidence_sentences(result: Evidence) -> tuple[Sentence, ...]:
     compared = sum(check.totals.total for check in result.checks)
     who = of_all(len(passed), len(ran), "check")
     found = [
-        Sentence((f"On {gpu} {who} passed; {compared:,} results were compared.",), tuple(row_name(i) for i in passed))
+        Sentence((f"On {gpu}, {who} passed; {compared:,} results were compared.",), tuple(row_name(i) for i in passed))
     ]
     idle = [Link(safe_name(check.name, 60), row_name(i)) for i, check in enumerate(result.checks) if i not in ran]
     if idle:
