@@ -41,7 +41,8 @@ class _MakeByDefault(TyperGroup):
 report = typer.Typer(
     name="report",
     cls=_MakeByDefault,
-    help="Reports to look at: fp4sim report SOURCE... -o report.html; report render results.json -o report.html.",
+    help="Reports to look at: fp4sim report SOURCE... -o report.html; report render results.json -o report.html."
+    " report make --help lists the options.",
     rich_markup_mode=None,
     no_args_is_help=False,
 )

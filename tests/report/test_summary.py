@@ -209,7 +209,7 @@ def test_lists_of_names():
     assert text(8) == "n0, n1, n2, n3, n4 and 3 more"
     assert (of_all(1, 1, "case"), of_all(2, 2, "case"), of_all(1, 2, "case")) == (
         "the only case",
-        "all 2 cases",
+        "both cases",
         "1 of 2 cases",
     )
 
@@ -254,3 +254,11 @@ def test_a_page_leads_from_every_sentence_to_its_rows(every_kind):
             targets = re.findall(r'href="#([^"]+)"', item)
             assert targets or name == "diff", item
             assert all(f"id={target}>" in page for target in targets)
+
+
+def test_tensors_without_an_snr_are_not_counted_silently(base):
+    result = made(base, [20.0, 20.0, 20.0], [18.0, 18.0, None])
+    assert texts(result)[0] == (
+        "mxfp4 loses 2.00 dB in the median against nvfp4 on both tensors that have an SNR, at 4.25 instead of"
+        " 4.5 bits an element."
+    )

@@ -126,15 +126,16 @@ def _pair(result: CompareResult, best: int, other: int) -> Iterator[Sentence]:
     alike = [i for i, loss in losses.items() if abs(loss) <= step]
     names = (result.formats[best].short, result.formats[other].short)
     used = ("snr difference", "agreement")
+    having = "" if len(losses) == len(result.tensors) else " that have an SNR"
     if _agree(len(loses), len(losses)):
         loss = statistics.median(losses[i] for i in loses)
-        where = of_all(len(loses), len(losses), "tensor")
+        where = of_all(len(loses), len(losses), "tensor") + having
         middle = "" if len(loses) == 1 else " in the median"
         text = f"{names[1]} loses {loss:.2f} dB{middle} against {names[0]} on {where}{_price(result, best, other)}"
         exceptions = [_link(result, i, other) for i in losses if i not in loses]
         yield Sentence((text, *_exceptions(exceptions), "."), tuple(row_name(i, other) for i in loses), used)
     elif _agree(len(alike), len(losses)):
-        where = of_all(len(alike), len(losses), "tensor")
+        where = of_all(len(alike), len(losses), "tensor") + having
         text = f"{names[1]} and {names[0]} are within {step:g} dB of each other on {where}"
         exceptions = [_link(result, i, other) for i in losses if i not in alike]
         yield Sentence((text, *_exceptions(exceptions), "."), tuple(row_name(i, other) for i in alike), used)

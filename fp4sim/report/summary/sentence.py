@@ -57,7 +57,9 @@ def named(links: Sequence[Link], limit: int = NAMED) -> Iterator[str | Link]:
 
 
 def of_all(count: int, total: int, noun: str) -> str:
-    """How many of how many: all 3 tensors, 2 of 3 tensors, the only tensor."""
+    """How many of how many: all 3 tensors, both tensors, 2 of 3 tensors, the only tensor."""
     if total == 1:
         return f"the only {noun}"
+    if count == total == 2:
+        return f"both {noun}s"
     return f"all {total:,} {noun}s" if count == total else f"{count:,} of {total:,} {noun}s"
