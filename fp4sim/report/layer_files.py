@@ -21,8 +21,8 @@ def layer_markdown(result: LayerResult) -> str:
     rows, lines = [], []
     for row in result.rows:
         bias = row.bias
-        size = [estimate_text(bias.relative_bias), interval_text(bias.relative_bias)]
-        cells = [margin_text(bias.mse), *size, margin_text(bias.variance), cosine_text(bias.cosine)]
+        found = [estimate_text(bias.relative_bias), interval_text(bias.relative_bias)]
+        cells = [margin_text(bias.mse), *found, margin_text(bias.variance), cosine_text(bias.cosine)]
         rows.append([code(row.recipe), row.output, row.reference, bias.verdict, *cells])
         lines.append(
             f"- {code(row.recipe)} {row.output} ({row.reference}): {escaped(row_statement(bias, 'reference'))}"
