@@ -127,11 +127,17 @@ def run_compare(
     include: Sequence[str],
     exclude: Sequence[str],
     dtype: str | None,
+    *,
+    blocks: bool = False,
 ) -> CompareResult:
-    """Compare what the sources hold, with a progress bar. Raises as ``compare_sources`` does."""
+    """Compare what the sources hold, with a progress bar. Raises as ``compare_sources`` does.
+
+    ``blocks``: measure the worst tensors by block too.
+    """
     from fp4sim.checkpoints.checkpoint import open_tensors
     from fp4sim.cli.progress import progress_bar
     from fp4sim.commands.compare import compare_sources, skip_reason
+    from fp4sim.commands.worst_blocks import with_worst_blocks
     from fp4sim.io.source import select
 
     with ExitStack() as stack:
@@ -139,4 +145,5 @@ def run_compare(
         chosen = [(source, select(source.tensors(), include, exclude)) for source in opened]
         work = sum(tensor.info.size for _, tensors in chosen for tensor in tensors if not skip_reason(tensor))
         with progress_bar(work * len(specs)) as progress:
-            return compare_sources(chosen, specs, settings, progress)
+            result = compare_sources(chosen, specs, settings, progress)
+        return with_worst_blocks(result, chosen, specs, settings) if blocks else result

@@ -41,7 +41,8 @@ class _MakeByDefault(TyperGroup):
 report = typer.Typer(
     name="report",
     cls=_MakeByDefault,
-    help="Reports to look at: fp4sim report SOURCE... -o report.html; report render results.json -o report.html.",
+    help="Reports to look at: fp4sim report SOURCE... -o report.html; report render results.json -o report.html."
+    " report make --help lists the options.",
     rich_markup_mode=None,
     no_args_is_help=False,
 )
@@ -85,7 +86,7 @@ def make(
     check_outputs(_files(output), sources)
     specs = parse_list(formats or ["nvfp4,mxfp4"])
     settings = Settings(axis, seed, nonfinite.value, threads)
-    result = run_compare(sources, specs, settings, include or (), exclude or (), dtype)
+    result = run_compare(sources, specs, settings, include or (), exclude or (), dtype, blocks=True)
     _write(stamped(result, context, sources, hashed=not no_hash), _files(output))
 
 

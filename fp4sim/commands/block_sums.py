@@ -10,7 +10,7 @@ import numpy as np
 
 from fp4sim.kernels.reference.blocks import expand
 from fp4sim.kernels.reference.encode import decode
-from fp4sim.report.blocks_model import BlockErrors, ErrorMap, ScaleBin
+from fp4sim.report.block_records import BlockErrors, ErrorMap, ScaleBin
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

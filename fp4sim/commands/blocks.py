@@ -14,7 +14,8 @@ from fp4sim.geometry import Geometry
 from fp4sim.panels import Panels
 from fp4sim.parallel import map_ordered, thread_count
 from fp4sim.randbits import Stream
-from fp4sim.report.blocks_model import BlockErrors, BlocksResult, TensorBlocks
+from fp4sim.report.block_records import BlockErrors, TensorBlocks
+from fp4sim.report.blocks_model import BlocksResult
 from fp4sim.report.model import Skipped
 
 if TYPE_CHECKING:

@@ -60,6 +60,14 @@ def estimate_text(found: Range | None) -> str:
     return thousandths(None if found is None else found.estimate)
 
 
+def margin_text(found: Range | None) -> str:
+    """An estimate ×1e3 ± half of its 95 % interval, which for these figures is symmetric; alone where there is none."""
+    text = estimate_text(found)
+    if found is None or found.low is None or found.high is None or found.low == found.high:
+        return text
+    return f"{text} ± {thousandths((found.high - found.low) / 2)}"
+
+
 def has_zones(bias: Bias) -> bool:
     """Whether there is more to tell than of normal scales."""
     return len(bias.zones) > 1 or any(zone.zone != "normal" for zone in bias.zones)

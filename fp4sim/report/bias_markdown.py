@@ -6,20 +6,21 @@ from typing import TYPE_CHECKING
 
 from fp4sim.report.bias_cells import (
     CAPTION,
-    NUMBERS,
     estimate_text,
     has_zones,
     interval_text,
-    numbers_of,
+    margin_text,
     rounding_text,
     statement,
 )
+from fp4sim.report.bias_model import Range
 from fp4sim.report.cells import percent, settings_text, shape_text
 from fp4sim.report.markdown import code, escaped, skipped_list, table
 
 if TYPE_CHECKING:
-    from fp4sim.report.bias_model import BiasResult
+    from fp4sim.report.bias_model import Bias, BiasResult
 
+_NUMBERS = ("mse ↓", "variance ↓", "relative bias ↓", "95 % interval", "1 − align", "misalign")
 _MARKS = {"biased": "**biased**"}
 
 
@@ -28,7 +29,7 @@ def bias_markdown(result: BiasResult) -> str:
     parts = [
         f"### Bias of {', '.join(code(info.short) for info in result.estimators)}",
         _figures(result),
-        escaped(CAPTION),
+        escaped(f"{CAPTION} ±: half of the 95 % interval. ↓: lower is better."),
         _statements(result),
         _zones(result),
         _rounding(result),
@@ -43,8 +44,17 @@ def _figures(result: BiasResult) -> str:
     for tensor in result.tensors:
         for info, bias in zip(result.estimators, tensor.results, strict=True):
             facts = [code(result.label(tensor)), shape_text(tensor.shape), code(info.short)]
-            rows.append([*facts, _MARKS.get(bias.verdict, bias.verdict), *numbers_of(bias)])
-    return table(["Tensor", "Shape", "Estimator", "Verdict", *NUMBERS], 4, rows)
+            rows.append([*facts, _MARKS.get(bias.verdict, bias.verdict), *_numbers(bias)])
+    return table(["Tensor", "Shape", "Estimator", "Verdict", *_NUMBERS], 4, rows)
+
+
+def _numbers(bias: Bias) -> list[str]:
+    """The columns of ``_NUMBERS``: what other renderers show, and how sure it is."""
+    align = bias.alignment
+    off = align and Range(1 - align.estimate, *(None if end is None else 1 - end for end in (align.high, align.low)))
+    errors = [margin_text(bias.mse), margin_text(bias.variance)]
+    size = [estimate_text(bias.relative_bias), interval_text(bias.relative_bias)]
+    return [*errors, *size, margin_text(off), margin_text(bias.misalignment)]
 
 
 def _statements(result: BiasResult) -> str:

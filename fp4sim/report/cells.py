@@ -110,4 +110,5 @@ def note_lines(result: CompareResult) -> list[str]:
 
 def settings_text(settings: dict[str, object]) -> str:
     """The settings that a report repeats, on one line."""
-    return ", ".join(f"{key} {value}" for key, value in settings.items())
+    lists = {key: " ".join(map(str, value)) for key, value in settings.items() if isinstance(value, (list, tuple))}
+    return ", ".join(f"{key} {lists.get(key, value)}" for key, value in settings.items())

@@ -82,4 +82,4 @@ def _cells(row: _Row, info: FormatInfo, metrics: Metrics) -> list[object]:
 
 def inert(name: str) -> str:
     """A name that no spreadsheet takes for a formula and no terminal for a command."""
-    return ("'" if name.startswith(_FORMULA) else "") + safe_name(name)
+    return ("'" if name.lstrip(" ").startswith(_FORMULA) else "") + safe_name(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fp4sim.report.bias_cells import cosine_text, estimate_text, interval_text, row_statement
+from fp4sim.report.bias_cells import cosine_text, estimate_text, interval_text, margin_text, row_statement
 from fp4sim.report.bias_csv import FIGURES, figures
 from fp4sim.report.cells import settings_text
 from fp4sim.report.csv_table import csv_text
@@ -13,7 +13,7 @@ from fp4sim.report.markdown import code, escaped, table
 if TYPE_CHECKING:
     from fp4sim.report.layer_model import LayerResult
 
-_HEAD = ["Recipe", "Output", "Reference", "Verdict", "error", "bias", "95 % interval", "variance", "cosine"]
+_HEAD = ["Recipe", "Output", "Reference", "Verdict", "error ↓", "bias ↓", "95 % interval", "variance ↓", "cosine ↑"]
 
 
 def layer_markdown(result: LayerResult) -> str:
@@ -21,8 +21,8 @@ def layer_markdown(result: LayerResult) -> str:
     rows, lines = [], []
     for row in result.rows:
         bias = row.bias
-        numbers = [estimate_text(found) for found in (bias.mse, bias.relative_bias, bias.variance)]
-        cells = [numbers[0], numbers[1], interval_text(bias.relative_bias), numbers[2], cosine_text(bias.cosine)]
+        found = [estimate_text(bias.relative_bias), interval_text(bias.relative_bias)]
+        cells = [margin_text(bias.mse), *found, margin_text(bias.variance), cosine_text(bias.cosine)]
         rows.append([code(row.recipe), row.output, row.reference, bias.verdict, *cells])
         lines.append(
             f"- {code(row.recipe)} {row.output} ({row.reference}): {escaped(row_statement(bias, 'reference'))}"
@@ -34,7 +34,7 @@ def layer_markdown(result: LayerResult) -> str:
     parts = [
         f"### Bias of a linear layer's outputs: {size}",
         table(_HEAD, 4, rows),
-        "All but cosine ×1e−3, relative to the reference; error is the relative MSE of one draw.",
+        "All but cosine ×1e−3, relative to the reference; error is the relative MSE of one draw. ±: half of the 95 % interval.",
         "\n".join(lines),
         "\n".join(recipes),
         f"{sources}; {made}",

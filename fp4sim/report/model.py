@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from fp4sim.report.block_records import TensorBlocks
 from fp4sim.report.result import Result
 
 COMPARE_SCHEMA = "fp4sim.compare/1"
@@ -102,7 +103,10 @@ class Skipped:
 
 @dataclass(frozen=True)
 class CompareResult(Result):
-    """What ``compare`` found. ``to_dict`` is its JSON; notebooks show a table."""
+    """What ``compare`` found. ``to_dict`` is its JSON; notebooks show a table.
+
+    ``blocks``: errors by block of the worst tensors under the first formats, where ``report`` measured them.
+    """
 
     formats: tuple[FormatInfo, ...]
     tensors: tuple[TensorResult, ...]
@@ -110,6 +114,7 @@ class CompareResult(Result):
     skipped: tuple[Skipped, ...]
     sources: tuple[str, ...]
     settings: dict[str, Any]
+    blocks: tuple[TensorBlocks, ...] = ()
     schema: ClassVar[str] = COMPARE_SCHEMA
 
     def label(self, tensor: TensorResult) -> str:

@@ -11,6 +11,7 @@ from fp4sim.errors import UnreadableError
 from fp4sim.io.files import regular_file_size, shown, unreadable
 from fp4sim.io.strict_json import parse_object
 from fp4sim.io.writer import write_atomically
+from fp4sim.report.consistent import check_consistent
 from fp4sim.report.decode import decode
 from fp4sim.report.json_text import strict_json
 from fp4sim.report.kinds import KINDS, kind_of
@@ -61,6 +62,8 @@ def result_of(data: dict[str, Any], where: str = "the result") -> Made:
             f" upgrade to a version of fp4sim that reads {match[0]}"
         )
     try:
-        return cast("Made", decode(kind.load_record(), data))
+        result = decode(kind.load_record(), data)
+        check_consistent(result)
     except UnreadableError as error:
         raise UnreadableError(f"{where}: {error}") from None
+    return cast("Made", result)

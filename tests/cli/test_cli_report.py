@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 
+import numpy as np
 import pytest
 
 import fp4sim
@@ -24,6 +26,64 @@ def test_report_writes_what_it_means(run, checkpoint, tmp_path):
     assert [one.name for one in result.files] == ["model.safetensors"]
     assert result.run.command[:3] == ("fp4sim", "report", "model.safetensors")
     assert result.sources == ("model.safetensors",)
+
+
+def test_report_draws_the_worst_tensors_by_block(run, tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {f"layers.{i}.w": rng.standard_normal((16, 64)).astype(np.float32) for i in range(4)}
+    arrays["layers.4.w"] = np.where(rng.random((16, 64)) < 0.1, 1, 1e-3).astype(np.float32) * arrays["layers.0.w"]
+    np.savez(tmp_path / "w.npz", **arrays)
+    page, data, again = tmp_path / "r.html", tmp_path / "r.json", tmp_path / "again.html"
+    formats = "nvfp4,nvfp4+4over6,mxfp4,e1m2/16@e4m3"
+    assert run("report", tmp_path / "w.npz", "-f", formats, "-o", page, "-o", data).exit_code == 0
+    result = fp4sim.load_result(data)
+    snr = {tensor.name: tensor.results[0].snr_db for tensor in result.tensors}
+    assert [tensor.name for tensor in result.blocks] == sorted(snr, key=snr.get)[:2]
+    assert {tensor.source for tensor in result.blocks} == {"w.npz"}
+    for tensor in result.blocks:
+        assert len(tensor.results) == 3
+        x2, e2 = (sum(getattr(found, part) for found in tensor.results[0].scales) for part in ("x2", "e2"))
+        assert -10 * math.log10(e2 / x2) == pytest.approx(snr[tensor.name], rel=1e-9)
+    text = page.read_text()
+    for title in ("Error by block scale", "Error over rows and blocks", "Elements within their blocks", "Blocks on 4"):
+        assert text.count(f"<h3>{title}") == 1
+    assert text.count("lowest in SNR under nvfp4; the first 3 formats.") == 4
+    assert run("report", "render", data, "-o", again).exit_code == 0
+    assert again.read_text() == text
+
+
+def test_no_figure_by_block_without_an_error_or_a_choice(run, tmp_path):
+    np.save(tmp_path / "exact.npy", np.full((4, 32), 2688, np.float32))
+    assert run("report", tmp_path / "exact.npy", "-o", tmp_path / "e.html", "-o", tmp_path / "e.json").exit_code == 0
+    assert fp4sim.load_result(tmp_path / "e.json").blocks == ()
+    assert "Error over rows" not in (tmp_path / "e.html").read_text()
+    np.save(tmp_path / "w.npy", np.random.default_rng(0).standard_normal((4, 32)).astype(np.float32))
+    assert run("report", tmp_path / "w.npy", "-o", tmp_path / "w.html").exit_code == 0
+    text = (tmp_path / "w.html").read_text()
+    assert "Error over rows" in text
+    assert "Blocks on 4" not in text
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda one: one["results"].clear(), "blocks[0].results has 0 entries where 1 belong"),
+        (lambda one: one["results"].pop(), "blocks[1].results has 2 entries where 1 belong"),
+        (lambda one: one["results"][0]["map"]["energy"][0].append(1.0), "blocks[0].results[0].map is no rectangle"),
+    ],
+)
+def test_damaged_blocks_are_one_line(run, tmp_path, damage, says):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "w.npz", a=rng.standard_normal((4, 32)), b=rng.standard_normal((4, 32)))
+    saved = tmp_path / "r.json"
+    run("report", tmp_path / "w.npz", "-o", saved)
+    data = json.loads(saved.read_text())
+    damage(data["blocks"][0])
+    saved.write_text(json.dumps(data))
+    done = run("report", "render", saved)
+    assert done.exit_code == 3
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

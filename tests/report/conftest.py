@@ -23,6 +23,7 @@ HOSTILE = (
     "long." * 2000,
     "",
     " ",
+    " =1+1",
     "日本語の重み" * 30,
     "</td></table><img src=x onerror=alert(1)>",
     "`",

@@ -19,7 +19,7 @@ from fp4sim.commands.bias import BiasSettings, bias_sources
 from fp4sim.errors import UsageError
 from fp4sim.grammar import parse, parse_list
 from fp4sim.io.source import ArrayTensor, ListSource
-from fp4sim.report.bias_cells import interval_text, rounding_text, row_statement, statement, thousandths
+from fp4sim.report.bias_cells import interval_text, margin_text, rounding_text, row_statement, statement, thousandths
 from fp4sim.report.bias_csv import bias_csv
 from fp4sim.report.bias_html import bias_table
 from fp4sim.report.bias_markdown import bias_markdown
@@ -182,6 +182,24 @@ def test_save_figure_refuses_and_leaves_nothing(one, tmp_path):
 )
 def test_thousandths(value, text):
     assert thousandths(value) == text
+
+
+def test_margin_text():
+    assert margin_text(None) == "–"
+    assert margin_text(Range(0.25, None, None)) == "250.000"
+    assert margin_text(Range(0.25, 0.25, 0.25)) == "250.000"
+    assert margin_text(Range(0.25, 0.2, 0.3)) == "250.000 ± 50.000"
+
+
+def test_markdown_says_how_sure_it_is(one):
+    text = bias_markdown(one)
+    bias = one.tensors[0].results[-1]
+    half = (bias.mse.high - bias.mse.low) / 2
+    assert half > 0
+    assert f"| {1e3 * bias.mse.estimate:.3f} ± {1e3 * half:.3f} |" in text
+    off = f"{1e3 * (1 - bias.alignment.estimate):.3f} ± {1e3 * (bias.alignment.high - bias.alignment.low) / 2:.3f}"
+    assert f"| {off} |" in text
+    assert "mse ↓ | variance ↓ | relative bias ↓" in text
 
 
 def test_interval_text():

@@ -110,6 +110,8 @@ def changed(path, value):
         (changed(["tensors", 0, "name"], 3), "tensors[0].name is 3, not text"),
         (changed(["tensors", 0, "results", 2, "mse"], "x"), "tensors[0].results[2].mse is 'x', not a number"),
         (changed(["tensors", 0, "results", 2], 7), "tensors[0].results[2] is 7, not an object"),
+        (changed(["totals"], []), "totals has 0 entries where 3 belong"),
+        (changed(["tensors", 1, "results"], []), "tensors[1].results has 0 entries where 3 belong"),
         (changed(["formats", 0, "notes"], "\x1b[31m"), "\\x1b"),
     ],
 )

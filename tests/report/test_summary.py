@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import fp4sim
 from fp4sim.report.html.compare import compare_document
 from fp4sim.report.html.page import html_page
+from fp4sim.report.render import render
 from fp4sim.report.summary import sentences_of
 from fp4sim.report.summary.sentence import Link, named, of_all
 from fp4sim.report.summary.thresholds import THRESHOLDS
@@ -101,7 +103,7 @@ def test_a_threshold_decides(base, field, low, high, says):
     assert [text for text in texts(calm) if text.startswith("Under")] == []
     result = made(base, [20.0] * 3, [20.0] * 3, t1={1: {field: high}})
     (text,) = [text for text in texts(result) if text.startswith("Under")]
-    assert text.startswith("Under mxfp4 1 of 3 tensors ")
+    assert text.startswith("Under mxfp4, 1 of 3 tensors ")
     assert says in text
     assert text.endswith(": t1.")
 
@@ -111,7 +113,7 @@ def test_formats_with_the_same_tensors_share_a_sentence(base):
     (sentence,) = [one for one in sentences_of(result) if one.warning]
     assert (
         sentence.text
-        == "Under nvfp4 and mxfp4 1 of 3 tensors has more than 25 % of its elements flushed to zero, up to 60 %: t0."
+        == "Under nvfp4 and mxfp4, 1 of 3 tensors has more than 25 % of its elements flushed to zero, up to 60 %: t0."
     )
     assert sentence.rows == ("r0-0", "r0-1")
 
@@ -207,7 +209,7 @@ def test_lists_of_names():
     assert text(8) == "n0, n1, n2, n3, n4 and 3 more"
     assert (of_all(1, 1, "case"), of_all(2, 2, "case"), of_all(1, 2, "case")) == (
         "the only case",
-        "all 2 cases",
+        "both cases",
         "1 of 2 cases",
     )
 
@@ -233,3 +235,30 @@ def test_sentences_are_in_every_text(base):
         assert "loses 2.00 dB in the median against nvfp4 on all 10 tensors" in " ".join(render(result, suffix).split())
     long = "loses 2.00 dB"
     assert long not in render(made(base, [20.0] * 10, [18.0] * 5 + [22.0] * 5), ".txt")
+
+
+def test_evidence_names_what_could_not_run(every_kind):
+    found = sentences_of(every_kind["evidence"])
+    assert [one.text for one in found] == [
+        "On a simulated GPU, 1 of 3 checks passed; 65,600 results were compared.",
+        "1 of 4 checks could not run there: rcp.",
+        "Not passed: mma and order.",
+    ]
+
+
+def test_a_page_leads_from_every_sentence_to_its_rows(every_kind):
+    for name, result in every_kind.items():
+        page = render(result, ".html")
+        listed = re.search(r'<section id="summary">.*?</section>', page, re.DOTALL)
+        for item in re.findall(r"<li.*?</li>", listed[0] if listed else "", re.DOTALL):
+            targets = re.findall(r'href="#([^"]+)"', item)
+            assert targets or name == "diff", item
+            assert all(f"id={target}>" in page for target in targets)
+
+
+def test_tensors_without_an_snr_are_not_counted_silently(base):
+    result = made(base, [20.0, 20.0, 20.0], [18.0, 18.0, None])
+    assert texts(result)[0] == (
+        "mxfp4 loses 2.00 dB in the median against nvfp4 on both tensors that have an SNR, at 4.25 instead of"
+        " 4.5 bits an element."
+    )

@@ -105,7 +105,8 @@ def _draw_maps(drawn: Figure, column: Sequence[Axes], rows: Sequence[GemmRow], p
     column[-1].set_xlabel("row of B")
     if image is not None:
         bar = drawn.colorbar(image, ax=list(column), location="bottom", label="error, dB", aspect=14)
-        bar.ax.locator_params(axis="x", integer=True, nbins=3)
+        low, high = image.get_clim()
+        bar.set_ticks(sorted({math.ceil(low), math.floor(high)}))
         bar.outline.set_visible(False)
 
 

@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from fp4sim.report.blocks_model import BlocksResult, ErrorMap
+    from fp4sim.report.block_records import ErrorMap
+    from fp4sim.report.blocks_model import BlocksResult
 
     Cells = Sequence[Sequence[float | None]]
 
 CAPTION = (
     "Over the tensor's rows and the blocks along them. Left: SNR of each group of blocks; dark spots lose what little they"
     " hold, to a scale of zero for instance. Right: how much of the error is there, in dB above the tensor's mean; dark columns"
-    " are outlier channels, dark rows outlier tokens or neurons. White bins have no data, or no error."
+    " are outlier channels, dark rows outlier tokens or neurons. Blank bins have no data, or no error."
 )
 MOST_PAIRS = 3
 _ROW = 1.9  # inches

@@ -34,6 +34,8 @@ def distinct_labels(names: Sequence[str], limit: int) -> list[str]:
     last = 0
     while len(names) > 1 and last < room - first and len({part[-1 - last] for part in parts}) == 1:
         last += 1
+    if first and all(len(part) - last - first == 1 and _is_number(part[first]) for part in parts):
+        first -= 1  # a number alone says nothing
     return [name_label(".".join(part[first : len(part) - last]), limit) for part in parts]
 
 

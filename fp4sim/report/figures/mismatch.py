@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
     from fp4sim.report.verify_model import CaseResult, VerifyResult
 
 CAPTION = (
-    "Above: share of wrong codes over the tensor; whole rows or columns point to layout and indexing, speckles to rounding."
-    " Lower left: by how many steps wrong scales are off; one side alone points to a rounding rule or an off-by-one. Lower"
-    " right: how far from a tie elements lie whose codes do not even follow from the kernel's own scales; all on the tie is the"
-    " tie rule, near it another order of operations."
+    "Above: share of wrong codes over the tensor, blank where all are right; whole rows or columns point to layout"
+    " and indexing, speckles to rounding. Lower left: by how many steps wrong scales are off; one side alone points to"
+    " a rounding rule or an off-by-one. Lower right: how far from a tie elements lie whose codes do not even follow"
+    " from the kernel's own scales; all on the tie is the tie rule, near it another order of operations."
 )
 _STEPS = ("less", *(f"{step:+d}" for step in range(-8, 0)), *(f"{step:+d}" for step in range(1, 9)), "more")
 
@@ -68,9 +69,10 @@ def _draw_map(axes: Axes, place: Any, case: CaseResult) -> None:
     found = case.code_map
     assert found is not None
     cells = [
-        [100 * wrong / found.share(row, col) for col, wrong in enumerate(line)] for row, line in enumerate(found.cells)
+        [100 * wrong / found.share(row, col) if wrong else math.nan for col, wrong in enumerate(line)]
+        for row, line in enumerate(found.cells)
     ]
-    most = max(map(max, cells)) or 1.0
+    most = max((cell for line in cells for cell in line if cell > 0), default=1.0)
     extent = (0, found.columns, found.rows, 0)
     colours: dict[str, Any] = {"cmap": "cividis_r", "vmin": 0, "vmax": most}
     image = axes.imshow(cells, extent=extent, aspect="auto", interpolation="none", **colours)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fp4sim.errors import Fp4simError
 from fp4sim.grammar import parse
 from fp4sim.report.cells import count_of
-from fp4sim.report.figures.labels import WIDE_LIMIT, name_label
+from fp4sim.report.figures.labels import NAME_LIMIT, WIDE_LIMIT, distinct_labels, name_label
 from fp4sim.report.figures.style import INK, add_note, colour, figure_style, message, name_axes, panels
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from fp4sim.report.blocks_model import BlockErrors, BlocksResult
+    from fp4sim.report.block_records import BlockErrors
+    from fp4sim.report.blocks_model import BlocksResult
 
 CAPTION = (
     "Elements by their size relative to the largest of their block. Lines: where the format's values lie at the median block"
@@ -41,10 +42,13 @@ def figure(result: BlocksResult) -> Figure:
         if not shown:
             return message("No block holds anything but zeros.")
         drawn, grid = panels(len(shown), height=1.6)
-        one_tensor = len({name for name, _, _, _ in shown}) == 1
+        names = list(dict.fromkeys(name for name, _, _, _ in shown))
+        titles = dict(zip(names, distinct_labels(names, NAME_LIMIT), strict=True))
+        one_tensor = len(names) == 1
         for axes, (name, info, found, i) in zip(grid, shown, strict=True):
             _draw(axes, found, info.spec, i)
-            axes.set_title(name_label(info.short) if one_tensor else f"{name_label(name)}\n{name_label(info.short)}")
+            short = name_label(info.short)
+            axes.set_title(short if one_tensor else f"{titles[name]}\n{short}")
         name_axes(grid, "|x| / amax of the block", "elements, %")
         if one_tensor:
             drawn.suptitle(name_label(shown[0][0], WIDE_LIMIT), fontsize=9)

@@ -51,6 +51,7 @@ class Kind:
 _COMPARE, _BLOCKS = ("compare",), ("blocks",)
 _MANY = "nvfp4,nvfp4+4over6,mxfp4,mxfp4@rceil,e1m2/16@e4m3"
 _DRAWN = "nvfp4,nvfp4+sr,nvfp4+mseden"
+_SWEPT = "nvfp4,nvfp4+sr,nvfp4+4over6+sr"
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
@@ -75,7 +76,7 @@ KINDS: dict[str, Kind] = {
             formats=_DRAWN,
             most=concentration.MOST_PANELS,
         ),
-        Kind("sweep", "Bias over the values of a block", ("sweep",), sweep.CAPTION, sweep.figure, _DRAWN),
+        Kind("sweep", "Bias over the values of a block", ("sweep",), sweep.CAPTION, sweep.figure, _SWEPT),
         Kind(
             *("sr-bias", "Bias of stochastic rounding by position", ("rounding",), sr_bias.CAPTION, sr_bias.figure),
             formats="nvfp4+sr,nvfp4+sr:bits=8,nvfp4+sr:clip",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fp4sim.report.cells import count_of
-from fp4sim.report.figures.labels import NAME_LIMIT, WIDE_LIMIT, entry_label, name_label
+from fp4sim.report.figures.labels import NAME_LIMIT, WIDE_LIMIT, distinct_labels, entry_label
 from fp4sim.report.figures.scale_bytes import scale_of
 from fp4sim.report.figures.style import (
     WIDTH,
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from fp4sim.report.blocks_model import BlockErrors, BlocksResult, ScaleBin
+    from fp4sim.report.block_records import BlockErrors, ScaleBin
+    from fp4sim.report.blocks_model import BlocksResult
 
 CAPTION = (
     "Above: relative squared error of blocks by the size of their scale, octave by octave (the scale's own value, without the"
@@ -53,10 +54,12 @@ def figure(result: BlocksResult) -> Figure:
             return message("No tensor has an error under a format with block scales.")
         drawn = new_figure(WIDTH, 4.0)
         grid = drawn.subplots(2, max(1, len(tensors)), squeeze=False, sharex=True, sharey="row", height_ratios=(2, 1))
+        names, limit = [result.label(tensor) for tensor in tensors], NAME_LIMIT if len(tensors) > 1 else WIDE_LIMIT
+        titles = distinct_labels(names, limit)
         zero = _place_of_zero([tensor.results[i] for tensor in tensors for i in scaled])
         handles: dict[int, Any] = {}
         for column, tensor in enumerate(tensors):
-            grid[0][column].set_title(name_label(result.label(tensor), NAME_LIMIT if len(tensors) > 1 else WIDE_LIMIT))
+            grid[0][column].set_title(titles[column])
             for i in scaled:
                 if tensor.results[i].scales:
                     handles[i] = _draw(grid[0][column], grid[1][column], tensor.results[i], i, zero)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fp4sim.report.bias_cells import CAPTION, NUMBERS, estimate_text, interval_text, numbers_of, rounding_text
 from fp4sim.report.cells import middle_cut, percent, shape_text, tensor_name
 from fp4sim.report.html.document import Cell, Column, Detail, Document, Grid, Row, Table
-from fp4sim.report.html.parts import FULL_NAME_LIMIT, VERDICTS, counted, format_legend, name_cell, skipped_table
+from fp4sim.report.html.parts import FULL_NAME_LIMIT, VERDICTS, counted, format_legend, name_cell, skipped_table, tile
 from fp4sim.report.html.pictures import pictures_of
 from fp4sim.report.summary import sentences_of
 from fp4sim.report.summary.sentence import row_name
@@ -24,7 +24,7 @@ def bias_document(result: BiasResult) -> Document:
         result=result,
         sentences=sentences_of(result),
         tiles=(
-            (f"{len(result.tensors):,}", "tensors"),
+            tile(len(result.tensors), "tensor"),
             (f"{result.settings.get('draws', 0):,}", "draws of each"),
             (f"{result.settings.get('margin', 0):g}", "margin of the verdict, of |x|"),
         ),

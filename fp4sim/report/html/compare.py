@@ -15,8 +15,8 @@ from fp4sim.report.cells import (
     tensor_name,
 )
 from fp4sim.report.html.document import Cell, Column, Detail, Document, Grid, Row, Table
-from fp4sim.report.html.parts import FULL_NAME_LIMIT, counted, format_legend, name_cell, skipped_table
-from fp4sim.report.html.pictures import pictures_of
+from fp4sim.report.html.parts import FULL_NAME_LIMIT, counted, format_legend, name_cell, skipped_table, tile
+from fp4sim.report.html.pictures import block_pictures, pictures_of
 from fp4sim.report.model import METRICS
 from fp4sim.report.summary import sentences_of
 from fp4sim.report.summary.sentence import row_name
@@ -50,15 +50,15 @@ def compare_document(result: CompareResult) -> Document:
         result=result,
         sentences=sentences_of(result),
         tiles=(
-            (f"{len(result.tensors):,}", "tensors"),
-            (f"{elements:,}", "elements"),
-            (f"{len(result.formats):,}", "formats"),
+            tile(len(result.tensors), "tensor"),
+            tile(elements, "element"),
+            tile(len(result.formats), "format"),
             *_best(result),
         ),
         tables=(_totals(result), _tensors(result), *skipped_table(result.skipped)),
         lead=1,
         details=tuple(_detail(result, i) for i in range(len(result.tensors))),
-        pictures=pictures_of(result) if result.tensors else (),
+        pictures=(*pictures_of(result), *block_pictures(result)) if result.tensors else (),
         legend=format_legend(result.formats),
         notes=counted([note for tensor in result.tensors for note in tensor.notes]),
         sources=result.sources,

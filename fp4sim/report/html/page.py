@@ -15,6 +15,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from fp4sim.io.files import shown
+from fp4sim.report.cells import settings_text
 from fp4sim.report.summary.thresholds import THRESHOLDS
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def html_page(document: Document) -> str:
         thresholds=[THRESHOLDS[name] for name in used],
         style=Markup(style),
         script=Markup(script),
+        settings=settings_text(document.settings),
         files=getattr(document.result, "files", ()),
         run=run,
         command=shlex.join(run.command) if run else "",

@@ -18,6 +18,11 @@ FULL_NAME_LIMIT = 1000
 VERDICTS = {"biased": "bad", "unbiased": "good", "undecided": "dim"}
 
 
+def tile(count: int, noun: str) -> tuple[str, str]:
+    """A count and what it counts, for a tile."""
+    return f"{count:,}", noun if count == 1 else f"{noun}s"
+
+
 def name_cell(name: str) -> Cell:
     """A name of a tensor or case in a table."""
     return Cell(tensor_name(name, NAME_LIMIT))

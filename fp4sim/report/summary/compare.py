@@ -126,15 +126,16 @@ def _pair(result: CompareResult, best: int, other: int) -> Iterator[Sentence]:
     alike = [i for i, loss in losses.items() if abs(loss) <= step]
     names = (result.formats[best].short, result.formats[other].short)
     used = ("snr difference", "agreement")
+    having = "" if len(losses) == len(result.tensors) else " that have an SNR"
     if _agree(len(loses), len(losses)):
         loss = statistics.median(losses[i] for i in loses)
-        where = of_all(len(loses), len(losses), "tensor")
+        where = of_all(len(loses), len(losses), "tensor") + having
         middle = "" if len(loses) == 1 else " in the median"
         text = f"{names[1]} loses {loss:.2f} dB{middle} against {names[0]} on {where}{_price(result, best, other)}"
         exceptions = [_link(result, i, other) for i in losses if i not in loses]
         yield Sentence((text, *_exceptions(exceptions), "."), tuple(row_name(i, other) for i in loses), used)
     elif _agree(len(alike), len(losses)):
-        where = of_all(len(alike), len(losses), "tensor")
+        where = of_all(len(alike), len(losses), "tensor") + having
         text = f"{names[1]} and {names[0]} are within {step:g} dB of each other on {where}"
         exceptions = [_link(result, i, other) for i in losses if i not in alike]
         yield Sentence((text, *_exceptions(exceptions), "."), tuple(row_name(i, other) for i in alike), used)
@@ -181,7 +182,7 @@ def _sufferers(result: CompareResult, rule: _Rule, above: Sequence[int], formats
     says = (rule.many if len(above) > 1 else rule.one).format(THRESHOLDS[rule.threshold].text)
     under = _listed([result.formats[index].short for index in formats])
     who = of_all(len(above), len(result.tensors), "tensor")
-    text = f"Under {under} {who} {says}, up to {100 * worst(order[0]):.3g} %"
+    text = f"Under {under}, {who} {says}, up to {100 * worst(order[0]):.3g} %"
     tail = (": ", *named(links), ".") if len(above) < len(result.tensors) or len(above) == 1 else (".",)
     rows = tuple(row_name(i, index) for i in order for index in formats)
     return Sentence((text, *tail), rows, (rule.threshold,), warning=True)
@@ -204,7 +205,7 @@ def _outliers(result: CompareResult, index: int) -> Iterator[Sentence]:
     if below:
         links = [_link(result, i, index) for i in below]
         who = f"{len(below):,} tensors lie" if len(below) > 1 else "1 tensor lies"
-        text = f"Under {result.formats[index].short} {who} more than {distance:.2g} dB below the median of {middle:.1f} dB: "
+        text = f"Under {result.formats[index].short}, {who} more than {distance:.2g} dB below the median of {middle:.1f} dB: "
         used = ("outlier distance", "outlier spread")
         yield Sentence((text, *named(links), "."), tuple(link.row for link in links), used, warning=True)
 

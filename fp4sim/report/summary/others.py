@@ -64,7 +64,7 @@ def mutation_sentences(result: MutationResult) -> tuple[Sentence, ...]:
 
 
 def evidence_sentences(result: Evidence) -> tuple[Sentence, ...]:
-    """How many checks passed on which GPU, and those that did not."""
+    """How many checks passed on which GPU, which could not run, and those that did not pass."""
     ran = [i for i, check in enumerate(result.checks) if check.status != "skip"]
     if not ran:
         return ()
@@ -73,8 +73,13 @@ def evidence_sentences(result: Evidence) -> tuple[Sentence, ...]:
     compared = sum(check.totals.total for check in result.checks)
     who = of_all(len(passed), len(ran), "check")
     found = [
-        Sentence((f"On {gpu} {who} passed; {compared:,} results were compared.",), tuple(row_name(i) for i in passed))
+        Sentence((f"On {gpu}, {who} passed; {compared:,} results were compared.",), tuple(row_name(i) for i in passed))
     ]
+    idle = [Link(safe_name(check.name, 60), row_name(i)) for i, check in enumerate(result.checks) if i not in ran]
+    if idle:
+        text = f"{of_all(len(idle), len(result.checks), 'check')} could not run there: "
+        text = text[:1].upper() + text[1:]
+        found.append(Sentence((text, *named(idle), "."), tuple(link.row for link in idle)))
     wrong = [Link(safe_name(result.checks[i].name, 60), row_name(i)) for i in ran if i not in passed]
     if wrong:
         found.append(Sentence(("Not passed: ", *named(wrong), "."), tuple(link.row for link in wrong), warning=True))

@@ -33,6 +33,11 @@ class Sentence:
         """The sentence as plain text."""
         return "".join(part if isinstance(part, str) else part.text for part in self.parts)
 
+    @property
+    def linked(self) -> bool:
+        """Whether its words lead to a row."""
+        return any(isinstance(part, Link) for part in self.parts)
+
 
 def row_name(item: int, variant: int = 0) -> str:
     """The name of a row: of a tensor (or case) and a format (or estimator), both counted from 0."""
@@ -52,7 +57,9 @@ def named(links: Sequence[Link], limit: int = NAMED) -> Iterator[str | Link]:
 
 
 def of_all(count: int, total: int, noun: str) -> str:
-    """How many of how many: all 3 tensors, 2 of 3 tensors, the only tensor."""
+    """How many of how many: all 3 tensors, both tensors, 2 of 3 tensors, the only tensor."""
     if total == 1:
         return f"the only {noun}"
+    if count == total == 2:
+        return f"both {noun}s"
     return f"all {total:,} {noun}s" if count == total else f"{count:,} of {total:,} {noun}s"
