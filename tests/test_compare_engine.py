@@ -383,20 +383,3 @@ def test_seed_and_name_choose_the_random_bits():
     found = [fp4sim.compare({name: x}, "nvfp4+sr", seed=seed).totals[0].metrics.mse for name, seed in draws]
     assert found[0] == found[1]
     assert len(set(found)) == 3
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        ({"formats": ""}, "at least one"),
-        ({"formats": "nvfp5"}, "'nvfp5'"),
-        ({"formats": "nvfp4@ts:given"}, "ts:given"),
-        ({"axis": 2}, "axis 2 is not one of shape"),
-        ({"threads": 0}, "0 threads"),
-        ({"nonfinite": "drop"}, "'error', 'propagate' or 'ignore'"),
-        ({"seed": -1}, "seed -1"),
-    ],
-)
-def test_arguments_that_do_not_fit_are_refused(arguments, says):
-    with pytest.raises(UsageError, match=says):
-        fp4sim.compare(wide_data((4, 32)), **arguments)

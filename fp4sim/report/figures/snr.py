@@ -53,7 +53,7 @@ def figure(result: CompareResult) -> Figure:
         for axes, (title, placed) in zip(grid, groups.items(), strict=True):
             axes.set_title(name_label(title))
             for i in range(len(result.formats)):
-                handle = _draw(axes, placed, i)
+                handle = _draw(axes, placed, i, joined=title != _OTHERS)
                 if handle is not None:
                     handles.setdefault(i, handle)
             axes.locator_params(axis="x", integer=True)
@@ -95,8 +95,11 @@ def _numbered(tensors: Sequence[TensorResult]) -> Placed:
     return list(enumerate(tensors))
 
 
-def _draw(axes: Axes, placed: Placed, index: int) -> Any:
-    """One format's line: the median of each place, in a band from least to most where a place has several."""
+def _draw(axes: Axes, placed: Placed, index: int, *, joined: bool) -> Any:
+    """One format's line: the median of each place, in a band from least to most where a place has several.
+
+    Places that have nothing to do with each other are not ``joined``: marks alone.
+    """
     values: dict[int, list[float]] = defaultdict(list)
     for place, tensor in placed:
         value = tensor.results[index].value("snr_db")
@@ -105,12 +108,14 @@ def _draw(axes: Axes, placed: Placed, index: int) -> Any:
     if not values:
         return None
     x = sorted(values)
-    tint, every = colour(index), max(1, len(x) // _FEW)
+    tint, every = colour(index), max(1, len(x) // _FEW) if joined else 1
     if any(len(values[place]) > 1 for place in x):
         low, high = [min(values[place]) for place in x], [max(values[place]) for place in x]
         axes.fill_between(x, low, high, color=tint, alpha=0.15, linewidth=0)
     style: dict[str, Any] = {"marker": mark(index), "markersize": 3.5, "markevery": every, "linewidth": 1.0}
-    (line,) = axes.plot(x, [median(values[place]) for place in x], color=tint, linestyle=dash(index), **style)
+    (line,) = axes.plot(
+        x, [median(values[place]) for place in x], color=tint, linestyle=dash(index) if joined else "none", **style
+    )
     return line
 
 
