@@ -12,7 +12,7 @@ import pytest
 import fp4sim
 from fp4sim import geometry, panels, parse
 from fp4sim.commands.compare import Settings, compare_sources
-from fp4sim.errors import NothingComparedError, UnreadableError, UsageError
+from fp4sim.errors import NothingComparedError, UnreadableError
 from fp4sim.io.source import ArrayTensor, ListSource, open_source
 from fp4sim.kernels.cpu import kernels as cpu_kernels
 from fp4sim.kernels.reference.kernels import ReferenceKernels
