@@ -128,7 +128,8 @@ def transformer_engine(monkeypatch: pytest.MonkeyPatch, dialect: str = "") -> No
         ) -> None:
             assert fp4_dtype == "e2m1"
             assert rowwise
-            assert not (columnwise or with_rht or with_post_rht_amax or stochastic_rounding or with_amax_reduction)
+            assert (columnwise, with_amax_reduction, amax_reduction_group) == (False, False, None)
+            assert (with_rht, with_post_rht_amax, stochastic_rounding) == (False, False, False)
             self.tiles = with_2d_quantization
 
         def __call__(self, tensor: torch.Tensor) -> Any:
