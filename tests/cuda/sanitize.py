@@ -35,7 +35,7 @@ def statistics(cupy) -> int:
     specs = ("nvfp4", "mxfp4@rceil", "nvfp4+sr", "nvfp4@torchao", "nvfp4+rht", "nvfp4+mseden")
     count = 0
     for dtype in (np.float32, np.float16):
-        x = to_gpu(cupy, adversarial(32, 544, dtype))
+        x = to_gpu(cupy, adversarial(32, 640, dtype))
         fp4sim.compare(x, specs)
         fp4sim.bias(x, ("nvfp4+sr", "nvfp4+mseden"), draws=16)
         for spec in specs[-2:]:

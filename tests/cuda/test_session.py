@@ -31,7 +31,9 @@ def test_parts_that_pass_fail_and_are_left_out(tmp_path, capfd):
 
 
 def test_a_part_that_hangs_is_ended_with_its_children_and_what_it_said_is_kept(tmp_path):
-    code = "import subprocess, sys; print('begun'); subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
+    code = (
+        "import subprocess, sys; print('begun'); subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
+    )
     start = time.monotonic()
     (done,) = run_all([part("hangs", code, seconds=3)], tmp_path, 60)
     assert (done.verdict, done.note) == ("OUT OF TIME", "begun")
