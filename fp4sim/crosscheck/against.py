@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fp4sim.crosscheck.check import Effort, Outcome
+from fp4sim.crosscheck.check import Effort, Outcome, SkipCheckError
+from fp4sim.report.cells import count_of
 from fp4sim.report.verify_model import Count
 
 if TYPE_CHECKING:
@@ -31,24 +32,36 @@ class Made:
     layout: str = "auto"
 
 
+class RefusedError(Exception):
+    """Raised by a kernel that does not take an input; the message is the reason."""
+
+
 Kernel = Callable[["NDArray[Any]"], Made]
 
 
 def compare_all(
     effort: Effort, kernels: Mapping[str, Kernel], fits: Callable[[NDArray[Any]], bool] | None = None
 ) -> Outcome:
-    """Each spec's kernel over that spec's inputs that are finite and that ``fits`` takes."""
+    """Each spec's kernel over that spec's inputs that are finite and that ``fits`` takes.
+
+    Inputs that a kernel refuses are counted in the answer. Raises SkipCheckError where it refuses all of them.
+    """
     from fp4sim.api import verify
     from fp4sim.grammar import parse
 
     counts: dict[str, Count] = {}
     diagnosis: list[str] = []
+    refused: list[str] = []
     for text, kernel in kernels.items():
         spec = parse(text)
         for name, x in inputs(spec, effort):
             if not (np.isfinite(np.asarray(x, np.float32)).all() and (fits is None or fits(x))):
                 continue
-            made = kernel(x)
+            try:
+                made = kernel(x)
+            except RefusedError as error:
+                refused.append(f"{text} on {name} of shape {x.shape}: {error}")
+                continue
             result = verify(
                 x,
                 spec,
@@ -62,7 +75,10 @@ def compare_all(
                 label = f"{text} {part}"
                 counts[label] = counts.get(label, Count(0, 0)) + count
             diagnosis += [f"{text} on {name}: {line}" for line in lines_of(result)]
-    return Outcome(counts, diagnosis=tuple(diagnosis))
+    if refused and not counts:
+        raise SkipCheckError(f"every input was refused, first {refused[0]}")
+    answer = f"{count_of(len(refused), 'input')} refused, first {refused[0]}" if refused else ""
+    return Outcome(counts, answer, tuple(diagnosis))
 
 
 def inputs(spec: Spec, effort: Effort) -> Iterator[tuple[str, NDArray[Any]]]:

@@ -35,6 +35,11 @@ class Outcome:
     diagnosis: tuple[str, ...] = ()
     raw: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def compared(self) -> int:
+        """Over all parts."""
+        return sum(count.total for count in self.counts.values())
+
 
 class SkipCheckError(Exception):
     """Raised by a check that finds out that it cannot run here; the message is the reason."""

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fp4sim.crosscheck.against import Made, compare_all
-from fp4sim.crosscheck.check import SkipCheckError
+from fp4sim.crosscheck.against import Made, RefusedError, compare_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,8 +29,8 @@ def compare_library(
 ) -> Outcome:
     """Each spec's kernel, which takes a torch tensor on the device, over the inputs of the dtypes that it takes.
 
-    Inputs whose rows are no whole multiple of ``rows`` are left out, and those whose amax is not above ``least``. A library
-    that cannot be called as here is skipped with what it says.
+    Inputs whose rows are no whole multiple of ``rows`` are left out, and those whose amax is not above ``least``. What a
+    library raises is why it refused an input; one that cannot be called as here at all is skipped with what it says.
     """
 
     def on_device(kernel: Callable[[Any], Made]) -> Callable[[NDArray[Any]], Made]:
@@ -40,7 +39,7 @@ def compare_library(
                 return kernel(device.torch(x))
             except Exception as error:  # whatever an unknown version of a library raises
                 line = (str(error).strip() or type(error).__name__).splitlines()[0]
-                raise SkipCheckError(f"it cannot be called: {type(error).__name__}: {line}") from error
+                raise RefusedError(f"{type(error).__name__}: {line}") from error
 
         return run
 

@@ -11,13 +11,15 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Literal, TextIO, cast, overload
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal, TextIO, cast, overload
 
 import numpy as np
 
 from fp4sim.errors import UsageError
-from fp4sim.io.dtypes import BY_NAME, ElementType, pack_fp4
 from fp4sim.io.files import shown
+
+if TYPE_CHECKING:  # GPU hosts may lack ml_dtypes, which dtypes.py needs
+    from fp4sim.io.dtypes import ElementType
 
 _CHUNK = 1 << 20  # elements written at a time; even, so that packed fp4 never splits a byte
 _DISK_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
@@ -128,6 +130,8 @@ def write_safetensors(
 
 
 def _element(name: str, array: np.ndarray[Any, Any]) -> ElementType:
+    from fp4sim.io.dtypes import BY_NAME
+
     element = BY_NAME.get(array.dtype.name)
     if name == "__metadata__":
         raise UsageError("'__metadata__' cannot be the name of a tensor in safetensors")
@@ -145,6 +149,8 @@ def _write_elements(file: BinaryIO, array: np.ndarray[Any, Any], element: Elemen
         chunk = flat[start : start + _CHUNK]
         stored_little = chunk.dtype.byteorder == "<" or (chunk.dtype.byteorder != ">" and sys.byteorder == "little")
         if element.bits == 4:
+            from fp4sim.io.dtypes import pack_fp4
+
             chunk = pack_fp4(chunk)
         elif chunk.itemsize > 1 and not stored_little:
             chunk = chunk.byteswap()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fp4sim.crosscheck.check import Check
+from fp4sim.crosscheck.check import Check, Outcome, SkipCheckError
 from fp4sim.crosscheck.checks import own_quantize
 from fp4sim.crosscheck.registry import FIT, all_checks
 from fp4sim.crosscheck.run import run_check, run_checks, why_not
@@ -188,6 +188,41 @@ def test_another_step_of_the_library_is_named_and_another_arithmetic_fails() -> 
     assert (found.status, found.answer) == ("pass", "nvf4 is a chain of steps of 96; mxf4 is a chain of steps of 96")
     device.library = "ue5m3-report"
     assert run_check(device, OURS["cublaslt-fp4"], sim.TINY).status == "fail"
+
+
+def test_a_format_that_the_library_lacks_does_not_hide_the_other() -> None:
+    class OneFormat(sim.SimulatedDevice):
+        def multiply_by_library(self, kind: str, *args: Any) -> np.ndarray:
+            if kind == "mxf4":
+                raise DeviceError("cublasLtMatmulAlgoGetHeuristic failed with status 7")
+            return super().multiply_by_library(kind, *args)
+
+    found = run_check(OneFormat((10, 0), {}), OURS["cublaslt-fp4"], sim.TINY)
+    assert found.status == "pass"
+    assert found.answer.startswith("nvf4 is a chain of steps of 64; mxf4 was not computed: cublasLt")
+    assert set(found.counts) == {"nvf4"}
+
+    class NoFormat(sim.SimulatedDevice):
+        def multiply_by_library(self, kind: str, *args: Any) -> np.ndarray:
+            raise SkipCheckError("no algorithm")
+
+    found = run_check(NoFormat((10, 0), {}), OURS["cublaslt-fp4"], sim.TINY)
+    assert (found.status, found.reason) == ("skip", "no algorithm")
+
+
+@pytest.mark.parametrize("error", [AssertionError, AttributeError, MemoryError])
+def test_no_check_can_end_a_run(error: type[Exception]) -> None:
+    def broken(*args: Any) -> None:
+        raise error("unforeseen")
+
+    found = result("rcp-approx", {"rcp_table": broken})
+    assert (found.status, found.reason) == ("error", f"{error.__name__}: unforeseen")
+
+
+def test_a_check_that_compares_nothing_has_not_passed() -> None:
+    check = Check("x", "x", lambda device, effort: Outcome({}))
+    found = run_check(sim.SimulatedDevice((9, 0), {}), check, sim.TINY)
+    assert (found.status, found.reason) == ("skip", "it found nothing to compare")
 
 
 def test_a_wrong_primitive_of_the_own_backend_is_found() -> None:

@@ -95,7 +95,7 @@ def test_show_needs_no_gpu_and_no_cupy(tmp_path: Path) -> None:
     path = tmp_path / "e.json"
     write_evidence(evidence(), path)
     code = (
-        "import sys; sys.modules['cupy'] = None; sys.modules['rich'] = None; sys.modules['typer'] = None;"
+        "import sys; sys.modules.update(dict.fromkeys(('cupy', 'rich', 'typer', 'ml_dtypes', 'numba', 'scipy')));"
         "from fp4sim.crosscheck.__main__ import main; sys.exit(main(['--show', sys.argv[1]]))"
     )
     run = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)

@@ -1,6 +1,6 @@
-"""Every kernel once on small tensors, each allocation its own.
+"""fp4sim's own kernels on small tensors, each allocation its own, for memcheck and racecheck.
 
-``compute-sanitizer --error-exitcode 9 python -m tests.cuda.sanitize``
+``compute-sanitizer --error-exitcode 9 --tool memcheck python -m tests.cuda.sanitize``
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 import fp4sim
+from fp4sim.kernels.cuda.dense_mma import INSTRUCTIONS, available, instruction
 from fp4sim.kernels.cuda.load import get_cupy
 from fp4sim.mma import block_scaled_mma
 from tests.cuda.on_gpu import adversarial, to_gpu
@@ -29,6 +30,30 @@ def products(cupy) -> int:
     return count
 
 
+def statistics(cupy) -> int:
+    """Error sums in one read and by the pipeline, rotations, draws."""
+    specs = ("nvfp4", "mxfp4@rceil", "nvfp4+sr", "nvfp4@torchao", "nvfp4+rht", "nvfp4+mseden")
+    count = 0
+    for dtype in (np.float32, np.float16):
+        x = to_gpu(cupy, adversarial(32, 640, dtype))
+        fp4sim.compare(x, specs)
+        fp4sim.bias(x, ("nvfp4+sr", "nvfp4+mseden"), draws=16)
+        for spec in specs[-2:]:
+            fp4sim.quantize(x, spec)
+        count += len(specs)
+    return count
+
+
+def single_products() -> int:
+    """The instructions that crosscheck --fit-mma looks at."""
+    rng, count = np.random.default_rng(2), 37
+    for name in available():
+        dtype, width = (np.uint16, 16) if INSTRUCTIONS[name].kind == "fp16" else (np.uint8, 32)
+        a, b = (rng.integers(0, 0x40, (count, width)).astype(dtype) for _ in "ab")
+        instruction(name)(a, b, np.zeros(count, np.uint32))
+    return len(available())
+
+
 def main() -> None:
     cupy = get_cupy()
     cupy.cuda.set_allocator(None)  # a pool would hide what lies behind an array
@@ -41,7 +66,7 @@ def main() -> None:
                 packed.dequantize("bfloat16")
                 fp4sim.fake_quant(x, spec)
                 count += 1
-    count += products(cupy)
+    count += products(cupy) + statistics(cupy) + single_products()
     cupy.cuda.Device().synchronize()
     print(f"{count} tensors and products")
 

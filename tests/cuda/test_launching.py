@@ -12,6 +12,7 @@ import pytest
 from fp4sim.errors import DeviceError
 from fp4sim.kernels.cuda import compile as compiling
 from fp4sim.kernels.cuda import load, nvrtc, sources
+from tests.cuda.host import lacking
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,7 +21,7 @@ def need_nvrtc() -> None:
     try:
         nvrtc.find_nvrtc(None)
     except DeviceError as error:
-        pytest.skip(str(error))
+        lacking(str(error))
 
 
 def test_sources_are_found_in_a_checkout():
@@ -40,7 +41,7 @@ def test_compiles_from_an_installed_wheel(tmp_path):
         (copied / name).symlink_to(ROOT / name)
     built = subprocess.run([*command, str(copied)], capture_output=True, text=True)
     if built.returncode != 0 and "No module named" in built.stderr:
-        pytest.skip("setuptools or wheel is not installed, which building without isolation needs")
+        lacking("setuptools or wheel is not installed, which building without isolation needs")
     assert built.returncode == 0, built.stderr
     (wheel,) = tmp_path.glob("*.whl")
     installed = tmp_path / "site"

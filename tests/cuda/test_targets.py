@@ -10,6 +10,7 @@ from fp4sim.kernels.cuda.disassembly import disassemble, find_nvdisasm, missing_
 from fp4sim.kernels.cuda.nvrtc import find_nvrtc
 from fp4sim.kernels.cuda.sources import source_folder
 from fp4sim.kernels.cuda.targets import CI_TARGETS, SOURCES, machine_patterns, refusal, source_of, target_for
+from tests.cuda.host import lacking
 
 BLACKWELL = [name for name in SOURCES if source_of(name).needs is not None]
 
@@ -19,7 +20,7 @@ def compiler() -> str:
     try:
         find_nvrtc(None)
     except DeviceError as error:
-        pytest.skip(str(error))
+        lacking(str(error))
     return "nvrtc"
 
 
@@ -40,7 +41,7 @@ def test_the_compiler_takes_what_the_table_says_and_nothing_else(compiler: str, 
 @pytest.mark.parametrize("name", [name for name in SOURCES if source_of(name).machine])
 def test_the_instructions_are_in_the_machine_code(compiler: str, name: str) -> None:
     if find_nvdisasm() is None:
-        pytest.skip("needs nvdisasm: pip install nvidia-cuda-nvdisasm")
+        lacking("needs nvdisasm: pip install nvidia-cuda-nvdisasm")
     target = next(
         target for target in reversed(CI_TARGETS) if machine_patterns(name, target) and not refusal(name, target)
     )
@@ -48,7 +49,7 @@ def test_the_instructions_are_in_the_machine_code(compiler: str, name: str) -> N
         text = disassemble(machine_code(name, target, compiler))
     except DeviceError as error:
         if "cuda_fp4.h" in str(error):
-            pytest.skip(str(error))
+            lacking(str(error))
         raise
     assert missing_instructions(name, target, text) == ()
     assert missing_instructions(

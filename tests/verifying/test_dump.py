@@ -225,7 +225,7 @@ def test_usage_errors(tmp_path, arrays, run):
         ["--spec", "nope"],
         ["--spec", "nvfp4", "--scale-layout", "4x4"],
         ["--spec", "nvfp4", "--padding", "some"],
-        ["--spec", "nvfp4", "-o", "x.txt"],
+        ["--spec", "nvfp4", "-o", "x.doc"],
         ["--spec", "nvfp4", "-o", tmp_path / "gone" / "x.json"],
         ["--spec", "nvfp4", "--markdown", path],
         [],

@@ -12,9 +12,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fp4sim.crosscheck.check import Check, Effort, Outcome
+from fp4sim.crosscheck.check import Check, Effort, Outcome, SkipCheckError
 from fp4sim.crosscheck.device import Device
 from fp4sim.crosscheck.products import hex_words
+from fp4sim.errors import DeviceError
 from fp4sim.mma.instances import BLACKWELL
 from fp4sim.mma.model import MmaModel
 from fp4sim.report.verify_model import Count
@@ -41,16 +42,21 @@ def factors(block: int, scales: tuple[int, int]) -> Factors:
 
 
 def run(device: Device, effort: Effort) -> Outcome:
-    """Both formats; the raw words of some outputs, and all words' SHA-256."""
+    """Both formats, each for itself: the library may lack one. The raw words of some outputs, and all words' SHA-256."""
     from fp4sim.mma import block_scaled_mma
 
     counts: dict[str, Count] = {}
     raw: dict[str, str] = {}
-    answers, diagnosis = [], []
+    answers, diagnosis, refusals = [], [], []
     zero = np.zeros((M, N), np.float32)
     for kind, scale_format, block, scales in KINDS:
         a, b, scale_a, scale_b = factors(block, scales)
-        words = device.multiply_by_library(kind, a, b, (scale_a, scale_b))
+        try:
+            words = device.multiply_by_library(kind, a, b, (scale_a, scale_b))
+        except (SkipCheckError, DeviceError) as error:
+            refusals.append(error)
+            answers.append(f"{kind} was not computed: {error}")
+            continue
         wrong = {}
         for model in candidates():
             expected = block_scaled_mma(
@@ -65,6 +71,8 @@ def run(device: Device, effort: Effort) -> Outcome:
             diagnosis.append(f"{kind}: no chain gives all words; nearest {best}, which misses {wrong[best]:,}")
         else:
             answers.append(f"{kind} is a chain of {best}")
+    if not counts:
+        raise refusals[0]
     return Outcome(counts, "; ".join(answers), tuple(diagnosis), raw)
 
 

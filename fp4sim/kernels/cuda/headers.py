@@ -25,7 +25,10 @@ def include_options() -> tuple[str, ...]:
     """Compiler options that make them found. Raises DeviceError where they are not there."""
     include = find_toolkit_include()
     if include is None:
-        raise DeviceError(f"NVIDIA's {_HEADER} is not there: install the CUDA toolkit 12.8 or later, or set CUDA_HOME")
+        raise DeviceError(
+            f"NVIDIA's {_HEADER} is not there: pip install nvidia-cuda-runtime nvidia-cuda-crt, or install the CUDA toolkit"
+            " 12.8 or later and set CUDA_HOME"
+        )
     return (f"-I{include}", f"-I{include / 'cccl'}")
 
 
