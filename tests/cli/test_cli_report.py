@@ -156,7 +156,8 @@ def test_a_crossed_threshold_is_a_junit_failure(run, checkpoint, tmp_path):
         ["golden", "stimuli"],
     ],
 )
-def test_lists_are_written_too(run, tmp_path, words):
+def test_lists_are_written_too(run, tmp_path, words, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")  # files are as wide as that, whatever the terminal
     data, text = tmp_path / "l.json", tmp_path / "l.txt"
     shown = run(*words, "-o", data, "-o", text)
     assert shown.exit_code == 0
