@@ -29,7 +29,7 @@ def close(found, expected, scale=None):
     assert (found.draws, found.batch_draws, found.groups) == (expected.draws, expected.batch_draws, expected.groups)
 
 
-@pytest.mark.parametrize("draws", [5, 16, 77])
+@pytest.mark.parametrize("draws", [5, 16, pytest.param(77, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("zoned", [False, True])
 def test_sums(draws, zoned):
     rng = np.random.default_rng(draws)
@@ -47,7 +47,9 @@ def test_sums(draws, zoned):
 
 
 @pytest.mark.parametrize(
-    "text", ["nvfp4+sr", "nvfp4+mseden", "mxfp4", "mxfp4+sr", "nvfp4+rht:16+sr", "nvfp4+4over6+sr", "if4"]
+    "text",
+    ["nvfp4+sr", "nvfp4+mseden", "mxfp4", "nvfp4+rht:16+sr"]
+    + [pytest.param(text, marks=pytest.mark.slow) for text in ("mxfp4+sr", "nvfp4+4over6+sr", "if4")],
 )
 def test_estimators(text):
     x = adversarial((14, 128), 8)
