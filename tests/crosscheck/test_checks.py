@@ -140,6 +140,7 @@ def test_a_tensor_core_of_no_known_model_gets_the_nearest() -> None:
     assert "nearest models" in found.diagnosis[0]
 
 
+@pytest.mark.slow
 def test_batches_name_the_nearest_model() -> None:
     found = result("mma-batches", sim.products("mma-sim-2026-01"))
     assert found.status == "fail"

@@ -48,8 +48,10 @@ def test_sums(draws, zoned):
 
 @pytest.mark.parametrize(
     "text",
-    ["nvfp4+sr", "nvfp4+mseden", "mxfp4", "nvfp4+rht:16+sr"]
-    + [pytest.param(text, marks=pytest.mark.slow) for text in ("mxfp4+sr", "nvfp4+4over6+sr", "if4")],
+    ["nvfp4+sr", "nvfp4+mseden", "mxfp4"]
+    + [
+        pytest.param(text, marks=pytest.mark.slow) for text in ("nvfp4+rht:16+sr", "mxfp4+sr", "nvfp4+4over6+sr", "if4")
+    ],
 )
 def test_estimators(text):
     x = adversarial((14, 128), 8)

@@ -40,7 +40,7 @@ def alike(found, expected):
 
 
 @pytest.mark.usefixtures("host_device")
-@pytest.mark.parametrize("nonfinite", ["error", "ignore"])
+@pytest.mark.parametrize("nonfinite", [pytest.param("error", marks=pytest.mark.slow), "ignore"])
 def test_formats(nonfinite):
     x = adversarial((48, 256), 2)
     if nonfinite == "ignore":

@@ -41,7 +41,8 @@ def test_products(tile, group, divides):
 
 
 @pytest.mark.parametrize(
-    ("tile", "cell_rows"), [((1, 16), 5), ((1, 32), 64), ((1, 12), 7), ((4, 8), 8), ((16, 16), 16)]
+    ("tile", "cell_rows"),
+    [((1, 16), 5), ((1, 32), 64), ((1, 12), 7), ((4, 8), 8), pytest.param((16, 16), 16, marks=pytest.mark.slow)],
 )
 @pytest.mark.parametrize("divides", [False, True])
 def test_error_sums(tile, cell_rows, divides):
