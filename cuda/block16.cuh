@@ -6,6 +6,7 @@
 #if defined(__CUDACC__)
 #define FP4_UNROLL _Pragma("unroll")
 #define FP4_ROLLED _Pragma("unroll 1")
+#define FP4_SHARED_WORDS(name) extern __shared__ u32 name[]
 #else
 #define FP4_UNROLL
 #define FP4_ROLLED
@@ -141,6 +142,16 @@ struct Sixteen {
 #endif
     }
 };
+
+// The smaller of two halves each, taken as signed.
+FP4_HD u32 smaller_signed_halves(u32 a, u32 b) {
+#if defined(__CUDA_ARCH__)
+    return __vmins2(a, b);
+#else
+    const u32 top = 0x80008000u;
+    return Sixteen<BF16>::smaller_halves(a ^ top, b ^ top) ^ top;
+#endif
+}
 
 // The E2M1 value nearest to a magnitude of at most 6, ties to the even code. With 2^e the largest power of two not above
 // max(a, 1), the grid at a is 2^(e-1), which is one unit in the last place of 2^(e+22): adding that rounds to the grid.

@@ -44,9 +44,10 @@ struct Worst {
     }
 };
 
-// The block's worst, in thread 0.
-__device__ __forceinline__ Worst block_worst(Worst worst) {
-    __shared__ Worst of_warp[WARPS];
+// The worst of a thread block of COUNT warps, in thread 0.
+template <int COUNT>
+__device__ __forceinline__ Worst worst_of(Worst worst) {
+    __shared__ Worst of_warp[COUNT];
     FP4_UNROLL
     for (int lanes = 16; lanes; lanes /= 2) {
         const double ratio = exchange(worst.ratio, lanes);
@@ -56,9 +57,11 @@ __device__ __forceinline__ Worst block_worst(Worst worst) {
     if (!(threadIdx.x & 31)) of_warp[threadIdx.x >> 5] = worst;
     __syncthreads();
     if (threadIdx.x == 0) {
-        for (int w = 1; w < WARPS; ++w) worst.take(of_warp[w].ratio, of_warp[w].index);
+        for (int w = 1; w < COUNT; ++w) worst.take(of_warp[w].ratio, of_warp[w].index);
     }
     return worst;
 }
+
+__device__ __forceinline__ Worst block_worst(Worst worst) { return worst_of<WARPS>(worst); }
 
 }  // namespace fp4

@@ -7,6 +7,9 @@ using namespace fp4;
 
 namespace {
 
+#ifndef AHEAD
+#define AHEAD 16
+#endif
 constexpr int THREADS = 256, BLOCKS_PER_THREAD = 16;  // a chunk: 4096 blocks, whose sums are one row of the output
 enum { X2, X_XHAT, XHAT2, E, E2, E2_SCALE_ZERO, E2_OVER, E2_FLUSHED };
 // N_KEPT: elements of code 0 that were not flushed: zeros, and those of blocks whose scale is 0.
@@ -20,8 +23,9 @@ __device__ __forceinline__ float element(const void* x, i64 i) {
 }
 
 struct Found {  // of one thread
-    double sums[8];
-    u32 n_scale_zero, n_over, n_kept, n_lost, groups;
+    double sums[8];  // but what `errors` has
+    RunningErrors errors;
+    u32 n_kept, groups;
     Counter all, negative;
     Worst worst;
 };
@@ -37,12 +41,8 @@ __device__ __forceinline__ void add_counts(const Found& f, u32* bins) {
 }
 
 __device__ __forceinline__ void add_plain_counts(const Found& f, u32* bins) {
-    const u32 mine[4] = {f.n_scale_zero, f.n_over, f.n_kept, f.n_lost};
-    FP4_UNROLL
-    for (int i = 0; i < 4; ++i) {
-        const u32 sum = __reduce_add_sync(~0u, mine[i]);
-        if (!(threadIdx.x & 31)) atomicAdd(&bins[i], sum);
-    }
+    const u32 over = __reduce_add_sync(~0u, f.errors.n_over), kept = __reduce_add_sync(~0u, f.n_kept);
+    if (!(threadIdx.x & 31)) atomicAdd(&bins[N_OVER], over), atomicAdd(&bins[N_KEPT], kept);
 }
 
 // Looks at a block's elements one by one: which of them is the worst so far?
@@ -58,27 +58,30 @@ __device__ __noinline__ Worst search_worst(
     return worst;
 }
 
-// Blocks that hold zeros, or whose scale is zero.
+struct Vanished {
+    double square, sum;
+};
+
+// Blocks whose scale is zero: every value is.
 template <Input type>
-__device__ __forceinline__ void exceptions(
-    const Sixteen<type>& x, float factor, double decode, double square, Found& f) {
-    u32 zeros = 0, flushed = 0;
-    FP4_UNROLL
-    for (int i = 0; i < 16; ++i) {
-        float scaled;
-        zeros += x[i] == 0.0f;
-        flushed += grid_value(x[i], factor, scaled) == 0.0f;
+__device__ __noinline__ Vanished vanished(const void* x, i64 first, int size, u32* bins) {
+    u32 zeros = 0, negative = 0;
+    double square = 0, sum = 0;
+    for (int i = 0; i < size; ++i) {
+        const float xi = element<type>(x, first + i);
+        const double exact = xi;
+        zeros += xi == 0.0f, negative += bits_of(xi) >> 31;
+        square = fma_near(exact, exact, square), sum += exact;
     }
-    if (decode != 0.0) {
-        f.n_kept += zeros;
-        return;
-    }
-    f.n_kept += flushed;
-    f.n_scale_zero += 16 - zeros;
-    f.sums[E2_SCALE_ZERO] += square;
+    atomicAdd(&bins[N_OCCUPANCY], size - negative);
+    atomicAdd(&bins[N_OCCUPANCY + 8], negative);
+    atomicAdd(&bins[N_KEPT], size);
+    atomicAdd(&bins[N_SCALE_ZERO], size - zeros);
+    atomicAdd(&bins[N_LOST], zeros < size);
+    return {square, sum};
 }
 
-template <Input type, int HALVES>
+template <Input type, int HALVES, bool NEAR>
 __device__ __forceinline__ void one_block(
     const void* x, i64 block, const Sixteen<type> (&halves)[HALVES], const ScaleTable& table, u32* bins, double* hint, Found& f) {
     float amax, least;
@@ -91,28 +94,36 @@ __device__ __forceinline__ void one_block(
     u32 code;
     const ScaleEntry scale = table.find(amax, code);
     const float factor = scale.factor;
-    const double decode = scale.decode;
+    const double decode = scale.decode, width = amax;
     atomicAdd(&bins[N_SCALES + code], 1u);
-    float top = 0;
-    FP4_UNROLL
-    for (int h = 0; h < HALVES; ++h) {
-        BlockErrors b;
-        block_errors(halves[h], factor, decode, b);
-        const double values = decode * decode * (double)b.grid, along = decode * b.along;
-        f.sums[XHAT2] += values;
-        f.sums[X_XHAT] += values - along;
-        f.sums[X2] += (values - along) - along + b.square;
-        f.sums[E] += b.sum;
-        f.sums[E2] += b.square;
-        if (decode != 0.0) f.sums[E2_OVER] += b.over, f.sums[E2_FLUSHED] += b.flushed, f.n_over += b.n_over;
-        if (decode == 0.0 || least == 0.0f) exceptions(halves[h], factor, decode, b.square, f);
-        add_groups(f.all, b.values, f.negative, b.negative, f.groups);
-        ++f.groups;
-        top = fmaxf(top, b.top);
+    double bound = width;
+    if (decode == 0.0) {
+        const Vanished v = vanished<type>(x, block * 16 * HALVES, 16 * HALVES, bins);
+        f.errors.square += v.square, f.errors.sum -= v.sum, f.sums[E2_SCALE_ZERO] += v.square;
+    } else {
+        float top = 0;
+        FP4_UNROLL
+        for (int h = 0; h < HALVES; ++h) {
+            BlockErrors b;
+            block_errors<NEAR>(halves[h], factor, decode, f.errors, b);
+            const double values = decode * decode * (double)b.grid, along = decode * b.along;
+            f.sums[XHAT2] += values;
+            f.sums[X_XHAT] += values - along;
+            f.sums[X2] += (values - along) - along;
+            add_groups(f.all, b.values, f.negative, b.negative, f.groups);
+            ++f.groups;
+            top = fmaxf(top, b.top);
+        }
+        if (least == 0.0f) {
+            FP4_UNROLL
+            for (int h = 0; h < HALVES; ++h) {
+                FP4_UNROLL
+                for (int i = 0; i < 16; ++i) f.n_kept += halves[h][i] == 0.0f;
+            }
+        }
+        bound = bound_of(top);
     }
-    if (decode == 0.0) f.n_lost += amax > 0.0f;
     // A ratio may be the worst only where bound / amax may be: told without a division, generously.
-    const double bound = bound_of(top), width = amax;
     if (bound > f.worst.ratio * width && bound >= *(volatile double*)hint * width) {
         const double before = f.worst.ratio, per_amax = amax > 0.0f ? 1.0 / width : 0.0;
         f.worst = search_worst<type>(x, block * 16 * HALVES, 16 * HALVES, factor, decode, per_amax, f.worst);
@@ -120,15 +131,24 @@ __device__ __forceinline__ void one_block(
     }
 }
 
+struct All {  // blocks one after the other
+    __device__ __forceinline__ i64 operator[](i64 n) const { return n; }
+};
+
+struct Listed {
+    const u32* list;
+    __device__ __forceinline__ i64 operator[](i64 n) const { return list[n]; }
+};
+
 template <Input type, int HALVES>
 __device__ __forceinline__ void load(const void* x, i64 block, Sixteen<type> (&halves)[HALVES]) {
     FP4_UNROLL
     for (int h = 0; h < HALVES; ++h) halves[h].load(x, block * HALVES + h);
 }
 
-template <Input type, int HALVES>
+template <Input type, int HALVES, bool NEAR, class Which>
 __device__ __forceinline__ void stats(
-    const void* x, i64 blocks, const ScaleTable* scales, double* sums, double* worst, i64* where, u64* counts) {
+    const void* x, i64 blocks, Which which, const ScaleTable* scales, double* sums, double* worst, i64* where, u64* counts) {
     __shared__ ScaleTable table;
     __shared__ u32 bins[COUNTS];
     __shared__ double hint;
@@ -138,7 +158,7 @@ __device__ __forceinline__ void stats(
     __syncthreads();
 
     Found f;
-    f.n_scale_zero = f.n_over = f.n_kept = f.n_lost = f.groups = 0;
+    f.errors.n_over = f.n_kept = f.groups = 0;
     f.all.clear();
     f.negative.clear();
     f.worst = {-1.0, -1};
@@ -146,24 +166,27 @@ __device__ __forceinline__ void stats(
     for (i64 chunk = blockIdx.x; chunk < chunks; chunk += gridDim.x) {
         FP4_UNROLL
         for (int i = 0; i < 8; ++i) f.sums[i] = 0;
+        f.errors.square = f.errors.sum = f.errors.over = f.errors.flushed = 0;
         i64 block = chunk * per_chunk + threadIdx.x;
         const i64 ahead = blocks > block ? (blocks - block + THREADS - 1) / THREADS : 0;
         const int count = ahead < BLOCKS_PER_THREAD ? (int)ahead : BLOCKS_PER_THREAD;
-        constexpr bool ahead_of_use = HALVES * Sixteen<type>::WORDS <= 8;  // more would take too many registers
+        constexpr bool ahead_of_use = HALVES * Sixteen<type>::WORDS <= AHEAD;  // more would take too many registers
         Sixteen<type> next[HALVES];
-        if (ahead_of_use && count > 0) load<type, HALVES>(x, block, next);
+        if (ahead_of_use && count > 0) load<type, HALVES>(x, which[block], next);
         FP4_ROLLED
         for (int k = 0; k < count; ++k, block += THREADS) {
             Sixteen<type> halves[HALVES];
             if (ahead_of_use) {
                 FP4_UNROLL
                 for (int h = 0; h < HALVES; ++h) halves[h] = next[h];
-                if (k + 1 < count) load<type, HALVES>(x, block + THREADS, next);
+                if (k + 1 < count) load<type, HALVES>(x, which[block + THREADS], next);
             } else {
-                load<type, HALVES>(x, block, halves);
+                load<type, HALVES>(x, which[block], halves);
             }
-            one_block<type, HALVES>(x, block, halves, table, bins, &hint, f);
+            one_block<type, HALVES, NEAR>(x, which[block], halves, table, bins, &hint, f);
         }
+        f.sums[X2] += f.errors.square, f.sums[E] = f.errors.sum, f.sums[E2] = f.errors.square;
+        f.sums[E2_OVER] = f.errors.over, f.sums[E2_FLUSHED] = f.errors.flushed;
         const double total = block_sums(f.sums);
         if (threadIdx.x < 8) sums[chunk * 8 + threadIdx.x] = total;
         if (__syncthreads_or(f.groups + HALVES * BLOCKS_PER_THREAD > Counter::LIMIT)) {
@@ -185,17 +208,29 @@ __device__ __forceinline__ void stats(
 
 }  // namespace
 
-#define STATS(name, type, halves)                                                                                          \
+#define STATS(name, type, halves, near)                                                                                    \
     extern "C" __global__ void __launch_bounds__(THREADS, 2) name(                                                         \
         const void* x, i64 blocks, const ScaleTable* scales, double* sums, double* worst, i64* where, u64* counts) {       \
-        stats<type, halves>(x, blocks, scales, sums, worst, where, counts);                                                \
+        stats<type, halves, near>(x, blocks, All{}, scales, sums, worst, where, counts);                                   \
     }
-STATS(stats_bf16_16, BF16, 1)
-STATS(stats_fp16_16, FP16, 1)
-STATS(stats_fp32_16, FP32, 1)
-STATS(stats_bf16_32, BF16, 2)
-STATS(stats_fp16_32, FP16, 2)
-STATS(stats_fp32_32, FP32, 2)
+STATS(stats_bf16_16, BF16, 1, false)
+STATS(stats_fp16_16, FP16, 1, false)
+STATS(stats_fp32_16, FP32, 1, false)
+STATS(stats_bf16_32, BF16, 2, false)
+STATS(stats_fp16_32, FP16, 2, false)
+STATS(stats_fp32_32, FP32, 2, false)
+STATS(stats_near_fp32_16, FP32, 1, true)  // of scales under which no |x factor| reaches 7
+STATS(stats_near_fp32_32, FP32, 2, true)
+
+// Of `blocks` blocks by number, which value_counts.cu leaves.
+#define STATS_LISTED(name, halves)                                                                                         \
+    extern "C" __global__ void __launch_bounds__(THREADS, 2) name(                                                         \
+        const void* x, i64 blocks, const ScaleTable* scales, double* sums, double* worst, i64* where, u64* counts,         \
+        const u32* list) {                                                                                                 \
+        stats<BF16, halves, false>(x, blocks, Listed{list}, scales, sums, worst, where, counts);                           \
+    }
+STATS_LISTED(stats_listed_16, 1)
+STATS_LISTED(stats_listed_32, 2)
 
 // A panel's cells, a thread block for each part of 2048 elements, `parts` a cell. values: the format's, by code; largest: bits of
 // its maximum. Out, a row a part: sums (8), worst and its flat place in the cell's rows of the panel; a row a cell: counts (3),

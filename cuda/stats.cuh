@@ -31,12 +31,18 @@ struct ScaleTable {
     }
 };
 
-// Sums of a block: of e^2, r e, e and r^2; of e^2 where |x factor| > 6 and where r = 0. top: the largest |e|, as a float whose
-// bits are the upper half of the double. values, negative: four elements a word, a byte each, see GRID_LOW and Counter.
+// Sums over blocks: of e^2 and e; of e^2 where |x factor| > 6, how many, and where r = 0.
+struct RunningErrors {
+    double square, sum, over, flushed;
+    u32 n_over;
+};
+
+// Of one block: sums of r e and r^2. top: the largest |e|, as a float whose bits are the upper half of the double. values,
+// negative: four elements a word, a byte each, see GRID_LOW and Counter.
 struct BlockErrors {
-    double square, along, sum, over, flushed;
+    double along;
     float grid, top;
-    u32 n_over, values[4], negative[4];
+    u32 values[4], negative[4];
 };
 
 FP4_HD float upper_half(double x) {
@@ -67,15 +73,21 @@ FP4_HD float grid_value(float x, float factor, float& scaled) {
     return nearest_e2m1(fmin_num(scaled, 6.0f));
 }
 
+// The same where |x factor| < 7: 6 is the nearest to all from 5 on, if 8 is there too.
+FP4_HD float near_grid_value(float x, float factor, float& scaled) {
+    scaled = mul(magnitude(x), factor);
+    return nearest_e2m1(scaled);
+}
+
 // What prmt makes of the selector 2 r: a bit each for r = 0, 0.5, 1, 1.5, 2 and 3; 4 (selector 8) is the sign of byte 0, all
 // ones; 6 (selector 12) the sign of byte 4, none.
 constexpr u32 GRID_LOW = 0x04020180u, GRID_HIGH = 0x00100008u;
 
-template <class Elements>
-FP4_HD void block_errors(const Elements& x, float factor, double decode, BlockErrors& out) {
-    double square = 0, along = 0, sum = 0, over = 0, flushed = 0;
+// NEAR: all of them are as near_grid_value demands.
+template <bool NEAR, class Elements>
+FP4_HD void block_errors(const Elements& x, float factor, double decode, RunningErrors& all, BlockErrors& out) {
+    double along = 0;
     float grid = 0, top = 0;
-    u32 n_over = 0;
     FP4_UNROLL
     for (int q = 0; q < 4; ++q) {
         float selector = 8388608.0f;  // 2^23: the nibbles 2 r add up in the last bits
@@ -83,13 +95,13 @@ FP4_HD void block_errors(const Elements& x, float factor, double decode, BlockEr
         for (int i = 0; i < 4; ++i) {
             const float xi = x[4 * q + i];
             float scaled;
-            const float r = grid_value(xi, factor, scaled);
+            const float r = NEAR ? near_grid_value(xi, factor, scaled) : grid_value(xi, factor, scaled);
             const double value = float_of(bits_of(r) | (bits_of(xi) & SIGN)), e = fma_near(value, decode, -(double)xi);
-            square = fma_near(e, e, square);
+            all.square = fma_near(e, e, all.square);
             along = fma_near(value, e, along);
-            sum += e;
-            if (scaled > 6.0f) over = fma_near(e, e, over), ++n_over;
-            if (r == 0.0f) flushed = fma_near(e, e, flushed);
+            all.sum += e;
+            if (scaled > 6.0f) all.over = fma_near(e, e, all.over), ++all.n_over;
+            if (r == 0.0f) all.flushed = fma_near(e, e, all.flushed);
             grid = fma_near(r, r, grid);
             selector = fma_near(r, i == 0 ? 2.0f : i == 1 ? 32.0f : i == 2 ? 512.0f : 8192.0f, selector);
             top = larger_magnitude(top, upper_half(e));
@@ -98,8 +110,7 @@ FP4_HD void block_errors(const Elements& x, float factor, double decode, BlockEr
         out.values[q] = values;
         out.negative[q] = (values | 0x40404040u) & x.signs(q);
     }
-    out.square = square, out.along = along, out.sum = sum, out.over = over, out.flushed = flushed;
-    out.grid = grid, out.top = top, out.n_over = n_over;
+    out.along = along, out.grid = grid, out.top = top;
 }
 
 // Counts of bits by place, in vertical counters: plane p holds bit p of 32 counters. Words are added four at a time.

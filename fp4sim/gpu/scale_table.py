@@ -63,7 +63,7 @@ def scale_table(quantizer: Quantizer) -> ScaleTable | None:
     own = at.codes[0] == codes
     factor = np.where(own, at.factor[0], np.float32(0)).astype(np.float32)
     decode = np.where(own, at.decode[0], 0.0)
-    return ScaleTable(np.append(start, np.uint32(UNREACHED)), factor, decode)
+    return ScaleTable(np.append(start, np.uint32(UNREACHED)), factor, decode, np.uint32(top).view(np.float32))
 
 
 def _scales(quantizer: Quantizer, bits: NDArray[np.int64]) -> CellScales:

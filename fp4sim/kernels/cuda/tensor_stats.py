@@ -16,6 +16,8 @@ from fp4sim.kernels.cuda import load
 from fp4sim.kernels.cuda.arrays import empty, is_aligned, on_device, on_host, zeros
 from fp4sim.kernels.cuda.errors import SOURCE, merge_parts
 from fp4sim.kernels.cuda.rotate import suffix
+from fp4sim.kernels.cuda.value_counts import count_values, found_of, on_gpu
+from fp4sim.kernels.cuda.value_window import window_of
 from fp4sim.stats.sums import PanelSums
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ UNREACHED = 0xFFFFFFFF
 _CHUNK = 4096  # blocks
 _BLOCKS_PER_PROCESSOR = 2  # what its registers hold at once
 _COARSE = 19  # bits of a float below the index of the kernel's first table
+_LEAST_COUNTED = 1 << 22  # elements: with fewer, counting values would not pay
 _HEAD = 4  # counts before the occupancy: scale zero, over, kept zeros, lost blocks
 
 
@@ -34,12 +37,14 @@ _HEAD = 4  # counts before the occupancy: scale zero, over, kept zeros, lost blo
 class ScaleTable:
     """``start``: uint32 (257,), the least bits of an amax whose code is at least c; UNREACHED for codes that none has.
 
-    ``factor``, ``decode``: float32 and float64 (256,), what x is multiplied by and what a value of the grid stands for.
+    ``factor``, ``decode``: float32 and float64 (256,), what x is multiplied by and what a value of the grid stands for;
+    ``largest``: the tensor's amax, above which no block is.
     """
 
     start: NDArray[np.uint32]
     factor: NDArray[np.float32]
     decode: NDArray[np.float64]
+    largest: np.float32
 
     @property
     def is_fine(self) -> bool:
@@ -67,6 +72,16 @@ class TensorStats:
     scales: NDArray[np.int64]
     lost: int
 
+    def __add__(self, other: TensorStats) -> TensorStats:
+        """Of the blocks of both."""
+        a, b = self.sums, other.sums
+        worst = max(a.worst, b.worst)
+        index = min(one.worst_index for one in (a, b) if one.worst == worst)
+        sums = PanelSums(
+            a.elements + b.elements, a.sums + b.sums, a.counts + b.counts, a.occupancy + b.occupancy, worst, index
+        )
+        return TensorStats(sums, self.scales + other.scales, self.lost + other.lost)
+
 
 def can_measure(x: Any, block: int) -> bool:
     """Whether the kernel covers an array of whole blocks: float32, float16 or bfloat16 as uint16, aligned."""
@@ -87,24 +102,37 @@ class Launched:
 
 def tensor_stats(x: Any, block: int, table: ScaleTable, *, grid: int | None = None) -> TensorStats:
     """The statistics of finite ``x``, whose consecutive ``block`` elements share a scale; ``grid``: thread blocks to use."""
-    launched = launch(x, block, table.on_device(), grid)
+    window = window_of(x, block, table) if x.dtype == np.uint16 and x.size >= _LEAST_COUNTED else None
+    if window is not None:
+        found = found_of(count_values(x, block, window, on_gpu(window.table()), grid), block, window)
+        if found.left is not None:
+            counted = TensorStats(found.sums, found.scales, 0)
+            return counted + measured(x, block, table, grid, found.left) if found.left.size else counted
+    return measured(x, block, table, grid)
+
+
+def measured(x: Any, block: int, table: ScaleTable, grid: int | None = None, listed: Any = None) -> TensorStats:
+    """The same by arithmetic on every element, of all blocks or of those ``listed`` (uint32, on the device)."""
+    launched = launch(x, block, table.on_device(), grid, listed)
     found, ratios, places = on_host(launched.counts).astype(np.int64), on_host(launched.worst), on_host(launched.where)
     most = float(ratios.max())
     index = int(places[ratios == most].min())
     occupancy = found[_HEAD : _HEAD + 16]
     scale_zero, over, kept, lost = (int(count) for count in found[:_HEAD])
     causes = np.array([scale_zero, over, occupancy[0] + occupancy[8] - kept], np.int64)
-    total = PanelSums(int(x.size), merge_parts(on_host(launched.sums)), causes, occupancy, most, index)
+    size = x.size if listed is None else listed.size * block
+    total = PanelSums(int(size), merge_parts(on_host(launched.sums)), causes, occupancy, most, index)
     return TensorStats(total, found[_HEAD + 16 :], lost)
 
 
-def launch(x: Any, block: int, table: Any, grid: int | None = None) -> Launched:
-    """Start the kernel; ``table`` as :meth:`ScaleTable.on_device` gives it."""
-    blocks = x.size // block
+def launch(x: Any, block: int, table: Any, grid: int | None = None, listed: Any = None) -> Launched:
+    """Start the kernel; ``table`` as :meth:`ScaleTable.on_device` gives it, ``listed`` as in :func:`measured`."""
+    blocks = x.size // block if listed is None else listed.size
     chunks = -(-blocks // _CHUNK)
     size = min(chunks, grid or _BLOCKS_PER_PROCESSOR * load.processors())
     counts = zeros((_HEAD + 16 + CODES,), np.uint64)
     out = Launched(empty((chunks, 8), np.float64), empty((size,), np.float64), empty((size,), np.int64), counts)
-    run = load.kernel(SOURCE, f"stats_{suffix(x)}_{block}")
-    load.launch(run, size * load.THREADS, (x, blocks, table, out.sums, out.worst, out.where, out.counts))
+    name, which = (f"stats_{suffix(x)}_{block}", ()) if listed is None else (f"stats_listed_{block}", (listed,))
+    args = (x, blocks, table, out.sums, out.worst, out.where, out.counts, *which)
+    load.launch(load.kernel(SOURCE, name), size * load.THREADS, args)
     return out

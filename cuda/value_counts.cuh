@@ -1,0 +1,60 @@
+// The bins of value_counts.cu: which magnitude under which scale code a bin counts, and what its elements add to the sums.
+// Magnitudes are bits of a bfloat16.
+#pragma once
+
+#include "stats.cuh"
+
+namespace fp4 {
+
+constexpr u32 MAXIMA = 2048;
+
+// What is known of blocks of one amax: in bits 0 to 14 the least magnitude that is not flushed, from bit 15 on which of the codes
+// that have bins is theirs; SEARCH: one of them may hold the worst element. NO_BINS: they have none.
+constexpr u32 NO_BINS = ~0u, SEARCH = 1u << 31;
+
+struct ValueTable {
+    // bins of a sign: one of zeros, `flush` of magnitudes from below + 1 on, `width` for each scale code from first_code on
+    u32 bins, below, flush, width, first_code;
+    u32 least, maxima;  // blocks of an amax from least on are counted, `maxima` different ones
+    u32 unused;
+    u32 blocks_of[MAXIMA];
+    float bound[MAXIMA];    // no |e| / amax of such a block is larger
+    double worst[MAXIMA];  // the largest that it can be; -1 where a larger one has the same bound
+    u32 limit[256];
+    float factor[256];
+    double decode[256];
+};
+
+FP4_HD void value_of_bin(const ValueTable& t, u32 bin, u32& bits, u32& code) {
+    code = t.first_code;
+    if (bin <= t.flush) {
+        bits = bin ? t.below + bin : 0u;
+        return;
+    }
+    const u32 k = (bin - t.flush - 1) / t.width;
+    code += k;
+    bits = t.limit[code] + (bin - t.flush - 1) % t.width;
+}
+
+enum { V_X2, V_X_XHAT, V_XHAT2, V_E, V_E2, V_E2_SCALE_ZERO, V_E2_OVER, V_E2_FLUSHED };
+enum { V_N_OVER, V_N_FLUSHED, V_N_OCCUPANCY, V_COUNTS = V_N_OCCUPANCY + 16 };
+
+// What n elements of a bin, negative or not, are: their sums; the code; which cause is counted, V_COUNTS if none is.
+FP4_HD void add_value(const ValueTable& t, u32 bin, bool negative, double n, double (&s)[8], u32& element, u32& cause) {
+    u32 bits, code;
+    value_of_bin(t, bin, bits, code);
+    const float x = float_of(bits << 16);
+    const bool flushed = bin <= t.flush;
+    float scaled = 0;
+    const float r = flushed ? 0.0f : grid_value(x, t.factor[code], scaled);
+    const double exact = x, value = r * t.decode[code], e = fma_near((double)r, t.decode[code], -exact);
+    s[V_X2] = n * (exact * exact), s[V_X_XHAT] = n * (exact * value), s[V_XHAT2] = n * (value * value);
+    s[V_E] = negative ? -(n * e) : n * e, s[V_E2] = n * (e * e);
+    cause = flushed && bin ? V_N_FLUSHED : !flushed && scaled > 6.0f ? V_N_OVER : V_COUNTS;
+    if (cause == V_N_FLUSHED) s[V_E2_FLUSHED] = s[V_E2];
+    if (cause == V_N_OVER) s[V_E2_OVER] = s[V_E2];
+    const u32 twice = (u32)(2.0f * r);
+    element = (twice < 5u ? twice : twice / 4u + 4u) + (negative ? 8u : 0u);
+}
+
+}  // namespace fp4

@@ -1,0 +1,94 @@
+"""Error statistics of bfloat16 by counting (cuda/value_counts.cu): how often each value comes under each block scale.
+
+A bfloat16 has few values, so the float64 arithmetic is done once for each pair of a value and a scale code that occurs. The
+counts fill a multiprocessor's shared memory. They cover a window of scale codes (:mod:`fp4sim.kernels.cuda.value_window`);
+blocks that have no bins are listed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fp4sim.kernels.cuda import load
+from fp4sim.kernels.cuda.arrays import empty, on_device, on_host, zeros
+from fp4sim.kernels.cuda.errors import merge_parts
+from fp4sim.kernels.cuda.value_window import Window
+from fp4sim.stats.sums import PanelSums
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SOURCE = "value_counts.cu"
+_THREADS = 1024
+_CAUSES = 2  # over, flushed; then come sixteen codes
+_COUNTS = _CAUSES + 16
+_CODES = 256
+_LEFT = _COUNTS + _CODES + 2  # the place in Totals of how many blocks are left; before it zero blocks and the key
+_BINS = _LEFT + 1  # and of the bins
+
+
+@dataclass(frozen=True)
+class Counted:
+    """On the device: rows of sums (8); Totals of cuda/value_counts.cu; the worst ratio and its place by thread block; the
+    blocks that are left."""
+
+    sums: Any
+    totals: Any
+    worst: Any
+    where: Any
+    left: Any
+
+
+@dataclass(frozen=True)
+class Found:
+    """Statistics of the blocks that were counted, and which were not: ``left`` (uint32, on the device), None if too many."""
+
+    sums: PanelSums
+    scales: NDArray[np.int64]
+    left: Any
+
+
+def count_values(x: Any, block: int, window: Window, table: Any, grid: int | None = None) -> Counted:
+    """Count, then sum; ``table``: ``window.table()`` on the device."""
+    blocks = x.size // block
+    size = min(grid or load.processors(), -(-blocks // _THREADS))
+    rows = -(-2 * window.bins // load.THREADS)
+    out = Counted(
+        empty((rows, 8), np.float64),
+        zeros((_BINS + 2 * window.bins,), np.uint64),
+        empty((size,), np.float64),
+        empty((size,), np.int64),
+        empty((blocks // 8 + 1,), np.uint32),
+    )
+    count, add = (load.kernel(SOURCE, name) for name in (f"value_counts_{block}", "value_sums"))
+    shared = 4 * (32768 + window.bins)
+    count.max_dynamic_shared_size_bytes = shared
+    args = (x, blocks, table, out.totals, out.worst, out.where, out.left, out.left.size)
+    load.launch(count, size * _THREADS, args, block=_THREADS, shared=shared)
+    load.launch(add, rows * load.THREADS, (table, out.totals, out.sums))
+    return out
+
+
+def found_of(counted: Counted, block: int, window: Window) -> Found:
+    """What a launch has counted, on the host."""
+    totals, ratios, places = (on_host(part) for part in (counted.totals[:_BINS], counted.worst, counted.where))
+    remaining = int(totals[_LEFT])
+    left = load.get_cupy().sort(counted.left[:remaining]) if remaining <= counted.left.size else None
+    numbers = totals.astype(np.int64)
+    scales = np.zeros(_CODES, np.int64)
+    scales[window.first :] = numbers[_COUNTS : _COUNTS + _CODES - window.first]
+    scales[window.code_of_zero] += numbers[_COUNTS + _CODES]
+    most = float(ratios.max())
+    counts = np.array([0, *numbers[:_CAUSES]], np.int64)
+    sums = merge_parts(on_host(counted.sums))
+    index = int(places[ratios == most].min()) if most >= 0 else -1
+    total = PanelSums(int(scales.sum()) * block, sums, counts, numbers[_CAUSES:_COUNTS], most, index)
+    return Found(total, scales, left)
+
+
+def on_gpu(table: NDArray[np.void]) -> Any:
+    """Its bytes."""
+    return on_device(np.frombuffer(table.tobytes(), np.uint8).copy())
