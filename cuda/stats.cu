@@ -182,6 +182,16 @@ __device__ __forceinline__ void stats(
                 if (k + 1 < count) load<type, HALVES>(x, which[block + THREADS], next);
             } else {
                 load<type, HALVES>(x, which[block], halves);
+#if defined(FP4_PREFETCH) && defined(__CUDA_ARCH__)
+                if (k + 1 < count) {
+                    const u32* ahead = (const u32*)x + which[block + THREADS] * (HALVES * Sixteen<type>::WORDS);
+#if FP4_PREFETCH == 1
+                    asm volatile("prefetch.global.L1 [%0];" ::"l"(ahead));
+#else
+                    asm volatile("prefetch.global.L2 [%0];" ::"l"(ahead));
+#endif
+                }
+#endif
             }
             one_block<type, HALVES, NEAR>(x, which[block], halves, table, bins, &hint, f);
         }

@@ -40,10 +40,10 @@ __device__ __forceinline__ volatile u64* applied_key() { return shared_key() - 1
 // Of addresses in shared memory, in words; base() is that of words(). Without a pointer's detour, which is slow in the inner loop.
 #if defined(__CUDA_ARCH__)
 __device__ __forceinline__ u32 base() { return (u32)__cvta_generic_to_shared(words()) / 4; }
-__device__ __forceinline__ void count_at(u32 address) { asm volatile("red.shared.add.u32 [%0], 1;" ::"r"(4 * address) : "memory"); }
+__device__ __forceinline__ void count_at(u32 address) { asm volatile("red.shared.add.u32 [%0], 1;" ::"r"(4 * address)); }
 __device__ __forceinline__ u32 read_at(u32 address) {
     u32 x;
-    asm volatile("ld.shared.u32 %0, [%1];" : "=r"(x) : "r"(4 * address) : "memory");
+    asm volatile("ld.shared.u32 %0, [%1];" : "=r"(x) : "r"(4 * address));
     return x;
 }
 // A number that stays in its register: to ask for it again would queue behind the counting.
@@ -125,6 +125,14 @@ __device__ __forceinline__ void count_words(const u32 (&word)[8], u32 limit, u32
     }
 }
 
+// A lane's own block: its amax; what is known of such blocks; whether it is counted by words. of: NO_BINS or what is known of
+// the blocks of the lane's pieces, those that are counted by words.
+template <int Q>
+struct Seen {
+    u32 most, known, of[Q];
+    bool plain;
+};
+
 template <int Q>
 struct Counting {
     const void* x;
@@ -140,22 +148,28 @@ struct Counting {
     __device__ __forceinline__ u32 code_of(u32 known) const { return (known >> 15) & 0xFFu; }
     __device__ __forceinline__ u32 offset_of(u32 known) const { return start + code_of(known) * width - limit_of(known); }
 
-    __device__ __forceinline__ void take(u32 n, u32 lane, const Group<Q>& group) {
+    __device__ __forceinline__ Seen<Q> look(u32 n, u32 lane, const Group<Q>& group) const {
         const u32 extremes = group.extremes(lane), most = extremes & 0xFFFFu, least = 0x7FFFu - (extremes >> 16);
-        const u32 block = Group<Q>::own(n, lane), at = most - first;
-        const bool present = block < blocks;
-        u32 known = present && at < maxima ? read_at(blocks_of + at) : NO_BINS;
-        const bool plain = known != NO_BINS && least > below;
-        u32 of[Q];
-        Group<Q>::share(plain ? known : NO_BINS, lane, of);
+        Seen<Q> seen;
+        seen.most = most;
+        seen.known = Group<Q>::own(n, lane) < blocks && most - first < maxima ? read_at(blocks_of + most - first) : NO_BINS;
+        seen.plain = seen.known != NO_BINS && least > below;
+        Group<Q>::share(seen.plain ? seen.known : NO_BINS, lane, seen.of);
+        return seen;
+    }
+
+    __device__ __forceinline__ void take(u32 n, u32 lane, const Group<Q>& group, const Seen<Q>& seen) {
         FP4_UNROLL
         for (int j = 0; j < Q; ++j) {
-            if (of[j] != NO_BINS) count_words(group.piece[j].word, limit_of(of[j]), offset_of(of[j]), origin);
+            const u32 known = seen.of[j];
+            if (known != NO_BINS) count_words(group.piece[j].word, limit_of(known), offset_of(known), origin);
         }
-        if (!plain && present) known = take_singly(block, most, known);
+        const u32 block = Group<Q>::own(n, lane);
+        u32 known = seen.known;
+        if (!seen.plain && block < blocks) known = take_singly(block, seen.most, known);
         if (known == NO_BINS) return;
         count_at(blocks_of + 2 * maxima + code_of(known));
-        if (known & SEARCH) search(block, at, known, float_of(most << 16));
+        if (known & SEARCH) search(block, seen.most - first, known, float_of(seen.most << 16));
     }
 
     // A block that is not counted by words; NO_BINS if it has none.
@@ -234,6 +248,22 @@ __device__ __forceinline__ void value_counts(
                   1 + values->flush + values->below, kept(values->below - base()), kept(base() + bins), 0, 0, 0, {-1.0, -1}};
     const u32 groups = (blocks + 31) / 32, step = kept(gridDim.x * (COUNTERS / 32));
     u32 n = blockIdx.x * (COUNTERS / 32) + warp;
+#if FP4_EARLY
+    // A group is looked at before the one before it is counted: what is asked of shared memory would queue behind that.
+    Group<Q> group, next;
+    if (n < groups) group.load(x, n, blocks, lane);
+    if (n + step < groups) next.load(x, n + step, blocks, lane);
+    Seen<Q> seen = c.look(n, lane, group);
+    FP4_ROLLED
+    for (u32 turns = warp; n < groups; n += step, --turns) {
+        Group<Q> last;
+        if (n + 2 * step < groups) last.load(x, n + 2 * step, blocks, lane);
+        const Seen<Q> soon = c.look(n + step, lane, next);
+        if ((turns & 31) == 0) refresh(values, totals, lane);
+        c.take(n, lane, group, seen);
+        group = next, next = last, seen = soon;
+    }
+#else
     Group<Q> next;
     if (n < groups) next.load(x, n, blocks, lane);
     FP4_ROLLED
@@ -241,8 +271,9 @@ __device__ __forceinline__ void value_counts(
         const Group<Q> group = next;
         if (n + step < groups) next.load(x, n + step, blocks, lane);
         if ((turns & 31) == 0) refresh(values, totals, lane);
-        c.take(n, lane, group);
+        c.take(n, lane, group, c.look(n, lane, group));
     }
+#endif
     __syncwarp();
     const u32 plus = warp_sum(c.positive_zeros), minus = warp_sum(c.negative_zeros), zero_blocks = warp_sum(c.zero_blocks);
     if (lane == 0) {
