@@ -14,11 +14,11 @@ from fp4sim import geometry, panels, parse
 from fp4sim.commands.compare import Settings, compare_sources
 from fp4sim.errors import NothingComparedError, UnreadableError
 from fp4sim.io.source import ArrayTensor, ListSource, open_source
-from fp4sim.kernels.cpu import kernels as cpu_kernels
+from fp4sim.kernels.cpu.kernels import CpuKernels
 from fp4sim.kernels.reference.kernels import ReferenceKernels
 from fp4sim.report.json_text import strict_json
 from fp4sim.report.model import METRICS
-from fp4sim.statistic import default_kernels
+from fp4sim.statistic import by_definition, default_kernels
 
 F32 = np.float32
 FLT_MAX = np.finfo(F32).max
@@ -221,19 +221,16 @@ def test_streamed_tensors_report_the_same_nonfinite_element(tmp_path, monkeypatc
 
 @pytest.mark.parametrize("nonfinite", ["error", "propagate", "ignore"])
 @pytest.mark.parametrize("axis", [0, 2])
-def test_the_reference_kernels_give_the_same_digits(monkeypatch, axis, nonfinite):
+def test_the_reference_kernels_give_the_same_digits(axis, nonfinite):
     x = wide_data((4, 40, 70))
     if nonfinite != "error":
         x[1, 3, 5], x[2, 7, 11], x[2, 7, 12] = np.nan, np.inf, -np.inf
     with small_cells():
         compiled = digits(x, axis=axis, nonfinite=nonfinite)
-        monkeypatch.setattr(cpu_kernels, "CpuKernels", ReferenceKernels)
-        default_kernels.cache_clear()
-        try:
+        with by_definition():
             assert default_kernels() is ReferenceKernels
             assert digits(x, axis=axis, nonfinite=nonfinite) == compiled
-        finally:
-            default_kernels.cache_clear()
+        assert default_kernels() is CpuKernels
 
 
 def test_a_format_has_the_same_digits_alone_and_in_company():
