@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
+from fp4sim.kernels.cuda import load
 from tests.cuda import gpu_cases, gpu_checks, packed_cases, product_cases
 
 FEW = [
@@ -60,11 +62,44 @@ def test_what_differs_is_named():
 
 
 def test_adversarial_tensors_hold_what_they_say():
-    import numpy as np
-
     for dtype, smallest in (("float32", 2.0**-126), ("bfloat16", 2.0**-126), ("float16", 2.0**-14)):
         x = packed_cases.typed(packed_cases.tensor("adversarial", dtype, (64, 4096)), dtype).astype(np.float64)
         assert np.isfinite(x).all()
         assert ((x != 0) & (np.abs(x) < smallest)).any()
         assert (np.signbit(x) & (x == 0)).any()
         assert (x[9::16] * 8 == np.rint(x[9::16] * 8)).all()
+
+
+GENERAL_KERNELS = {
+    "panel.cu": {"block_amax", "te_scales", "encode_panel", "scale_panel", "choose_blocks", "dequantize_panel"}
+    | {"widen_floats", "histogram"},
+    "stats.cu": {"error_sums"},
+    "hadamard.cu": {"rotate_fp32"},
+    "eden.cu": {"products"},
+}
+
+
+def test_cases_reach_every_kernel_of_the_general_path(host_device, monkeypatch):
+    """On the host as a device and small tensors: which kernels run, and that they give the host's bits."""
+    reached: dict[str, set[str]] = {}
+    given = load.kernel
+
+    def recorded(source, function, *args, **options):
+        reached.setdefault(source, set()).add(function)
+        return given(source, function, *args, **options)
+
+    monkeypatch.setattr(load, "kernel", recorded)
+    x = packed_cases.tensor("adversarial", "float32", (16, 512))
+    with packed_cases.general_path():
+        for text in (*packed_cases.GENERAL, *packed_cases.BOTH_WAYS):
+            found = packed_cases.bits_of(host_device.asarray(x), text)
+            assert packed_cases.differing(found, packed_cases.bits_of(x, text)) == "", text
+    half = x.astype(np.float16)
+    assert packed_cases.bits_of(host_device.asarray(half), "e1m2/8@e4m3") == packed_cases.bits_of(half, "e1m2/8@e4m3")
+    specs = list(packed_cases.COMPARED)
+    assert (
+        gpu_cases.figures_differ(gpu_cases.compared(host_device.asarray(x), specs), gpu_cases.compared(x, specs)) == ""
+    )
+    assert "quantize.cu" not in reached
+    for source, kernels in GENERAL_KERNELS.items():
+        assert kernels <= reached[source], source
