@@ -16,6 +16,7 @@ from fp4sim.errors import NothingComparedError, UnreadableError
 from fp4sim.io.source import ArrayTensor, ListSource, open_source
 from fp4sim.kernels.cpu.kernels import CpuKernels
 from fp4sim.kernels.reference.kernels import ReferenceKernels
+from fp4sim.report.cells import metric_text, number_text
 from fp4sim.report.json_text import strict_json
 from fp4sim.report.model import METRICS
 from fp4sim.statistic import by_definition, default_kernels
@@ -231,6 +232,17 @@ def test_the_reference_kernels_give_the_same_digits(axis, nonfinite):
             assert default_kernels() is ReferenceKernels
             assert digits(x, axis=axis, nonfinite=nonfinite) == compiled
         assert default_kernels() is CpuKernels
+
+
+def test_where_everything_is_lost_the_snr_is_zero_without_a_sign():
+    x = np.full((4, 64), 2.0**-20, np.float32)
+    found = fp4sim.compare({"w": x}, ["nvfp4@ts:none"]).tensors[0].results[0]
+    assert found.rel_mse == 1.0
+    for name in ("snr_db", "effective_bits"):
+        assert (found.value(name), math.copysign(1, found.value(name))) == (0.0, 1.0)
+        assert metric_text(name, found) == number_text(name, 0.0)
+    assert number_text("snr_db", -0.0) == metric_text("snr_db", found) == "0.00"
+    assert number_text("snr_db", -0.001) == "-1.0e-03"
 
 
 def test_a_format_has_the_same_digits_alone_and_in_company():

@@ -67,7 +67,7 @@ class CudaDevice:
 
         return CudaKernels
 
-    def compile_ahead(self, checks: Sequence[Check]) -> None:
+    def compile_ahead(self, checks: Sequence[Check]) -> Thread:
         """Compile beside the first checks what later ones of them need; an error shows where the code is used."""
         own, major = target(), driver_major()
 
@@ -77,7 +77,9 @@ class CudaDevice:
                     with suppress(DeviceError):
                         compile_source(source, own, driver_major=major)
 
-        Thread(target=run, daemon=True).start()
+        thread = Thread(target=run, daemon=True)
+        thread.start()
+        return thread
 
     def call(self, source: str, kernel: str, threads: int, *args: Any) -> None:
         """Run a kernel and wait for its end. Raises DeviceError."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fp4sim.api import quantize
+from fp4sim.crosscheck import cuda_device
 from fp4sim.crosscheck.check import QUICK, Check, Effort, Outcome, SkipCheckError
 from fp4sim.crosscheck.checks import own_gemm, own_quantize
 from fp4sim.crosscheck.registry import FIT, all_checks
@@ -269,6 +270,23 @@ def test_hopper_skips_blackwells_checks_with_the_reason(name: str) -> None:
     found = run_check(sim.SimulatedDevice((9, 0), {}), OURS[name], sim.TINY)
     assert found.status == "skip"
     assert found.reason.startswith("sm_90a has no ")
+
+
+def test_what_takes_longest_to_compile_is_begun_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def refuse(source: str, *_: Any, **__: Any) -> None:
+        asked.append(source)
+        raise DeviceError("no compiler")
+
+    for name, found in (("target", lambda: "sm_90"), ("driver_major", lambda: 13), ("compile_source", refuse)):
+        monkeypatch.setattr(cuda_device, name, found)
+    device = object.__new__(cuda_device.CudaDevice)
+    device.compile_ahead([OURS["own-encode"]]).join()
+    assert asked == []
+    device.compile_ahead(list(OURS.values())).join()
+    assert asked == ["hadamard.cu", "eden.cu", "stats.cu"]
+    assert all(source in OURS["own-compare"].sources for source in asked)
 
 
 def test_the_rules_of_targets() -> None:
