@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -19,6 +20,7 @@ _SCALES = {"nvfp4": ("ue4m3", 16), "mxfp4": ("ue8m0", 32)}
 _BYTES = {"nvfp4": (0, 0x7F), "mxfp4": (100, 156)}
 
 
+@lru_cache(maxsize=1)
 def operands(kind: str, text: str) -> tuple[Any, Any]:
     """Packed tensors (4096, 4096) and (256, 4096), on the host: quantized ones, or any codes under any scales.
 
