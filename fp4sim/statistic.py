@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
@@ -13,6 +14,8 @@ from fp4sim.panels import Nonfinite, nonfinite_error
 from fp4sim.parallel import run_all
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from fp4sim.geometry import Cell, Geometry
@@ -41,9 +44,28 @@ class Statistic:
         return np.ascontiguousarray(self.maxima[geometry.blocks_of(cell)])
 
 
-@lru_cache(maxsize=1)
+_chosen: list[Kernels] = []  # of the whole process: work is done in threads
+
+
 def default_kernels() -> Kernels:
-    """The compiled CPU backend; the reference, same bits and slow, where numba is not installed (some GPU hosts)."""
+    """The compiled CPU backend; the reference, same bits and slow, where numba is not installed and :func:`by_definition`."""
+    return _chosen[-1] if _chosen else _fastest()
+
+
+@contextmanager
+def by_definition() -> Iterator[None]:
+    """Inside, the host works by the reference: for little data that is sooner done than compiling."""
+    from fp4sim.kernels.reference.kernels import ReferenceKernels
+
+    _chosen.append(ReferenceKernels)
+    try:
+        yield
+    finally:
+        _chosen.pop()
+
+
+@lru_cache(maxsize=1)
+def _fastest() -> Kernels:
     try:
         from fp4sim.kernels.cpu.kernels import CpuKernels
     except ImportError:

@@ -16,8 +16,10 @@ from fp4sim.commands.gemm_operand import matrix_of
 from fp4sim.errors import UsageError
 from fp4sim.io.source import ArrayTensor
 from fp4sim.io.synthetic import open_synthetic
+from fp4sim.report.gemm_cells import snr_text
 from fp4sim.report.gemm_csv import gemm_csv
 from fp4sim.report.gemm_markdown import gemm_markdown
+from fp4sim.report.gemm_model import GemmPart
 from fp4sim.stats.product_errors import BINS, ProductErrors, edges
 
 OUTS = {"float32": np.float32, "bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
@@ -234,3 +236,9 @@ def test_bins_hold_every_output():
     assert sums.square("exact") == pytest.approx((exact**2).sum())
     assert edges(3).tolist() == [0, 1, 2, 3]
     assert sums.worst["operands"][1] == np.unravel_index(np.abs(error).argmax(), error.shape)
+
+
+def test_an_snr_of_zero_has_no_sign():
+    for snr in (0.0, -0.0, -0.001):
+        assert snr_text(GemmPart(1.0, 1.0, snr, 1.0, (0, 0))) == "0.00"
+    assert snr_text(GemmPart(2.0, 2.0**0.5, -3.0103, 1.0, (0, 0))) == "-3.01"

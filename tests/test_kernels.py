@@ -22,7 +22,8 @@ from fp4sim.kernels.reference.kernels import ReferenceKernels
 from fp4sim.randbits import Stream
 from fp4sim.rounding import CastPolicy, Rounding
 
-NARROW = ELEMENTS + CASTS[:2]
+NARROW = [*ELEMENTS, *CASTS[:2]]
+DRAWN = [ELEMENTS[0], ELEMENTS[2], CASTS[0]]
 TILES = [(1, 16), (1, 32), (1, 8), (1, 12), (1, 48), (16, 16), (2, 32), (4, 10)]
 DETERMINISTIC = [mode for mode in Rounding if mode is not Rounding.SR]
 
@@ -83,10 +84,12 @@ def test_deterministic_encoding(
         np.testing.assert_array_equal(ReferenceKernels.encode_packed(x, factor, tile, cast), packed)
 
 
+# A kernel is compiled for each format, for seconds.
+@pytest.mark.parametrize("formats", [DRAWN, pytest.param(NARROW, marks=pytest.mark.slow)], ids=["some", "all"])
 @settings(max_examples=100)
 @given(
     panels(),
-    st.sampled_from(NARROW),
+    st.integers(0, 59),
     st.integers(1, 32),
     st.integers(0, 2**64 - 1),
     st.integers(0, 2**40),
@@ -94,9 +97,16 @@ def test_deterministic_encoding(
     st.integers(1, 5),
 )
 def test_stochastic_encoding(
-    case: tuple[np.ndarray, tuple[int, int]], fmt: FloatFormat, bits: int, seed: int, row0: int, col0: int, inner: int
+    formats: list[FloatFormat],
+    case: tuple[np.ndarray, tuple[int, int]],
+    which: int,
+    bits: int,
+    seed: int,
+    row0: int,
+    col0: int,
+    inner: int,
 ) -> None:
-    x, tile = case
+    (x, tile), fmt = case, formats[which % len(formats)]
     factor = factors(x, tile, np.random.default_rng(1))
     cast = ElementCast(fmt, Rounding.SR, bits)
     place = Place(row0, col0, col0 + x.shape[1] + 3, inner)

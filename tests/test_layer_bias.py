@@ -59,7 +59,7 @@ def test_an_output_without_randomness_is_exact_from_one_draw() -> None:
     ("name", "reference"), [("tetrajet", QUANTIZED_FORWARD), ("quartet:sr", QUANTIZED_FORWARD), ("tseng", EXACT)]
 )
 def test_stochastic_rounding_that_never_clips_is_unbiased_for_its_reference(name: str, reference: str) -> None:
-    result = layer_bias(*arrays(128, 64, 128), [name], LayerSettings(512))
+    result = layer_bias(*arrays(128, 64, 128), [name], LayerSettings(256))
     for output in ("dX", "dW"):
         bias = row(result, output, reference).bias
         assert bias.relative_bias.low == 0
@@ -71,7 +71,7 @@ def test_stochastic_rounding_that_never_clips_is_unbiased_for_its_reference(name
 
 def test_clipping_and_choosing_after_rounding_are_biased() -> None:
     names = ["nvidia", "nvidia:4over6", "nvidia:quartet2"]
-    result = layer_bias(*arrays(128, 64, 128), names, LayerSettings(512))
+    result = layer_bias(*arrays(128, 64, 128), names, LayerSettings(256))
     clips, chooses, fits = (row(result, "dX", QUANTIZED_FORWARD, name).bias for name in names)
     assert clips.verdict == chooses.verdict == "biased"
     assert clips.relative_bias.low > 5e-3

@@ -40,7 +40,8 @@ def crosscheck(
 
     Runs every check that it can: NVIDIA's conversions over all float32 patterns, rcp.approx, fp4sim's own kernels, on
     Blackwell the FP4 instructions and matrix units themselves, and installed libraries, each under its dialect. The file
-    holds the GPU's name, versions and results, but no host name, user or path.
+    holds the GPU's name, versions and results, but no host name, user or path. Ctrl-C ends the run and writes what was
+    found until then.
     """
     from fp4sim.cli.console import complain
     from fp4sim.crosscheck.command import check_output, default_output, read_evidence, write_evidence
@@ -59,6 +60,8 @@ def crosscheck(
     write_evidence(evidence, path)
     complain(f"the evidence is in {path}")
     _print(evidence, as_json=json)
+    if evidence.interrupted:
+        raise typer.Exit(ExitCode.INTERRUPTED)
     if not evidence.ok:
         raise typer.Exit(ExitCode.MISMATCH)
 
@@ -76,7 +79,8 @@ def _print(evidence: Evidence, *, as_json: bool) -> None:
 
     from fp4sim.report.evidence_text import evidence_text
 
-    styles = {"FAILED": "bold red", "ERROR": "bold red", "OK:": "bold green", "ok ": "green", "skipped": "dim"}
+    styles = {"FAILED": "bold red", "ERROR": "bold red", "INCOMPLETE": "bold yellow", "OK:": "bold green"}
+    styles |= {"ok ": "green", "skipped": "dim"}
 
     def draw(console: Console) -> None:
         for line in evidence_text(evidence, console.width).splitlines():

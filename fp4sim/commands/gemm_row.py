@@ -116,7 +116,7 @@ def _part(sums: ProductErrors, name: str, energy: float) -> GemmPart:
         return GemmPart(None, None, None, None, None)
     largest, place = sums.worst[name]
     rms = math.sqrt(energy / (sums.shape[0] * sums.shape[1]))
-    snr = -10 * math.log10(relative) if relative else None
+    snr = 0.0 - 10 * math.log10(relative) if relative else None
     return GemmPart(relative, math.sqrt(relative), snr, largest / rms, place)
 
 

@@ -37,6 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return int(ExitCode.INTERRUPTED)
     sys.stdout.write(strict_json(evidence.to_dict()) if given.json else evidence_text(evidence))
+    if evidence.interrupted and given.show is None:
+        return int(ExitCode.INTERRUPTED)
     return int(ExitCode.OK if evidence.ok else ExitCode.MISMATCH)
 
 

@@ -15,7 +15,16 @@ from fp4sim.kernels.reference.encode import encode
 from fp4sim.rounding import HARDWARE, CastPolicy, Rounding
 
 _SPECIAL = CastPolicy(overflow="special")
-_SIGN, _INF, _LAST = 0x80000000, 0x7F800000, 0x7FFFFFFF
+_SIGN, _INF, _LAST, _ALL = 0x80000000, 0x7F800000, 0x7FFFFFFF, 1 << 32
+
+
+def _below(limits: NDArray[np.int64], patterns: int, stride: int) -> NDArray[np.int64]:
+    """How many of the first multiples of ``stride``, modulo 2^32, are less than each limit."""
+    found = np.zeros(limits.shape, np.int64)
+    for turn in range(0, patterns * stride, _ALL):
+        first = -(-turn // stride)
+        found += np.minimum(-(-(limits + turn) // stride), patterns) - first
+    return found
 
 
 @dataclass(frozen=True)
@@ -35,8 +44,8 @@ class Cast:
         x = np.ascontiguousarray(bits).view(np.float32)
         return np.asarray(encode(x, self.fmt, self.rounding, policy=self.policy), np.uint8)
 
-    def histogram(self) -> NDArray[np.int64]:
-        """How often each code comes out over all 2^32 patterns, (256,).
+    def histogram(self, patterns: int = _ALL, stride: int = 1) -> NDArray[np.int64]:
+        """How often each code comes out over ``patterns`` patterns, each ``stride`` after the last, modulo 2^32; (256,).
 
         A code never falls as a magnitude grows, so the patterns where it changes are found by halving intervals.
         """
@@ -44,11 +53,11 @@ class Cast:
         for sign in (0, _SIGN):
             starts = self._changes(sign)
             codes = self.codes((starts + sign).astype(np.uint32))
-            np.add.at(counts, codes, np.diff(np.append(starts, _INF + 1)))
             nans = self.codes(np.array([_INF + 1 + sign, _LAST + sign], np.uint32))
             if nans[0] != nans[1]:
                 raise AssertionError(f"{self.name}: NaNs have several codes")
-            counts[nans[0]] += _LAST - _INF
+            limits = np.array([*starts, _INF + 1, _LAST + 1], np.int64) + sign
+            np.add.at(counts, np.append(codes, nans[0]), np.diff(_below(limits, patterns, stride)))
         return counts
 
     def _changes(self, sign: int) -> NDArray[np.int64]:

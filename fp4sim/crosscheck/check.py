@@ -14,16 +14,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Effort:
-    """How much to compare: ``patterns`` float32 patterns, each ``stride`` (odd) after the last, and ``elements`` of tensors."""
+    """How much to compare: ``patterns`` float32 patterns, each ``stride`` (odd) after the last, and ``elements`` of tensors.
+
+    ``compiled``: whether the host's side may be compiled, which takes longer than the reference needs for little data.
+    """
 
     name: str
     patterns: int
     stride: int
     elements: int
+    compiled: bool = True
 
 
 FULL = Effort("full", 1 << 32, 1, 1 << 24)
-QUICK = Effort("quick", 1 << 22, 1025, 1 << 18)
+QUICK = Effort("quick", 1 << 22, 1025, 1 << 18, compiled=False)
 
 
 @dataclass(frozen=True)

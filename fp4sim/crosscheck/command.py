@@ -26,14 +26,19 @@ _LARGEST = 1 << 26
 def crosscheck(
     only: Sequence[str] = (), *, quick: bool = False, fit_mma: bool = False, progress: Progress | None = None
 ) -> Evidence:
-    """Run the checks on the GPU that is present. Raises DeviceError without one, UsageError for unknown checks."""
+    """Run the checks on the GPU that is present. Raises DeviceError without one, UsageError for unknown checks.
+
+    An interrupt (Ctrl-C) ends the run: what was found until then is returned, marked as interrupted.
+    """
     from fp4sim.crosscheck.registry import FIT, all_checks
     from fp4sim.crosscheck.run import chosen, run_checks
 
     checks = chosen(all_checks(), only, (FIT,) if fit_mma else ())
     from fp4sim.crosscheck.cuda_device import CudaDevice
 
-    return run_checks(CudaDevice(), checks, QUICK if quick else FULL, progress)
+    device = CudaDevice()
+    device.compile_ahead(checks)
+    return run_checks(device, checks, QUICK if quick else FULL, progress)
 
 
 def read_evidence(path: str | os.PathLike[str]) -> Evidence:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import platform
+from contextlib import suppress
 from functools import lru_cache
 from importlib import import_module, metadata
 from importlib.util import find_spec
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,21 +15,27 @@ import numpy as np
 from fp4sim.crosscheck import cublaslt
 from fp4sim.crosscheck.check import SkipCheckError
 from fp4sim.crosscheck.device import DeviceInfo
-from fp4sim.kernels.cuda.compile import OPTIONS, uncached_file
+from fp4sim.errors import DeviceError
+from fp4sim.kernels.cuda.compile import OPTIONS, compile_source, uncached_file
 from fp4sim.kernels.cuda.headers import include_options, needs_toolkit
-from fp4sim.kernels.cuda.load import device_errors, driver_major, get_cupy, launch
-from fp4sim.kernels.cuda.nvrtc import find_nvrtc
+from fp4sim.kernels.cuda.load import device_errors, driver_major, get_cupy, launch, target
+from fp4sim.kernels.cuda.nvrtc import find_nvrtc, release_of
 from fp4sim.kernels.cuda.sources import read_source
 from fp4sim.kernels.cuda.targets import target_for
 from fp4sim.layouts import swizzle
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
+    from fp4sim.crosscheck.check import Check
     from fp4sim.crosscheck.device import Instruction
     from fp4sim.kernels.interface import Kernels
 
 PACKAGES = ("torch", "transformer_engine", "flashinfer-python", "torchao", "vllm", "ml_dtypes", "numba")
+
+_AHEAD = ("hadamard.cu", "eden.cu", "stats.cu")  # what takes longest to compile and is wanted last
 
 
 class CudaDevice:
@@ -58,6 +66,20 @@ class CudaDevice:
         from fp4sim.kernels.cuda.kernels import CudaKernels
 
         return CudaKernels
+
+    def compile_ahead(self, checks: Sequence[Check]) -> Thread:
+        """Compile beside the first checks what later ones of them need; an error shows where the code is used."""
+        own, major = target(), driver_major()
+
+        def run() -> None:
+            for source in _AHEAD:
+                if any(source in check.sources for check in checks):
+                    with suppress(DeviceError):
+                        compile_source(source, own, driver_major=major)
+
+        thread = Thread(target=run, daemon=True)
+        thread.start()
+        return thread
 
     def call(self, source: str, kernel: str, threads: int, *args: Any) -> None:
         """Run a kernel and wait for its end. Raises DeviceError."""
@@ -130,7 +152,7 @@ def _info(cupy: Any) -> DeviceInfo:
         "numpy": np.__version__,
         "cupy": cupy.__version__,
         "cuda_runtime": _version(runtime.runtimeGetVersion()),
-        "nvrtc": f"{nvrtc.version[0]}.{nvrtc.version[1]} by {nvrtc.binding}",
+        "nvrtc": f"{release_of(nvrtc, target())} by {nvrtc.binding}",
     }
     for package in PACKAGES:
         try:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fp4sim.crosscheck.check import Check, Effort, SkipCheckError
 from fp4sim.errors import Fp4simError, NothingComparedError, UsageError
@@ -15,6 +16,7 @@ from fp4sim.io.files import shown
 from fp4sim.kernels.cuda.sources import source_folder
 from fp4sim.kernels.cuda.targets import refusal, target_for
 from fp4sim.report.evidence_model import CheckResult, Evidence, Status
+from fp4sim.statistic import by_definition
 
 if TYPE_CHECKING:
     from fp4sim.crosscheck.device import Device
@@ -25,20 +27,31 @@ Progress = Callable[[str, int, int], None]  # a check's name, its number, how ma
 def run_checks(device: Device, checks: Sequence[Check], effort: Effort, progress: Progress | None = None) -> Evidence:
     """Run checks in order; one that breaks off is an ``error`` and does not stop the rest.
 
-    Raises NothingComparedError where every check was skipped.
+    An interrupt does: that check and the rest are skipped, and the evidence says so. Raises NothingComparedError where every
+    check was skipped, KeyboardInterrupt where none had ended.
     """
     from fp4sim import BITS_VERSION, __version__
 
-    results = []
-    for number, check in enumerate(checks):
-        if progress is not None:
-            progress(check.name, number, len(checks))
-        results.append(run_check(device, check, effort))
+    results: list[CheckResult] = []
+    interrupted = False
+    try:
+        for number, check in enumerate(checks):
+            if progress is not None:
+                progress(check.name, number, len(checks))
+            results.append(run_check(device, check, effort))
+    except KeyboardInterrupt:
+        if all(result.status == "skip" for result in results):
+            raise
+        interrupted = True
+        left = checks[len(results) :]
+        results += [CheckResult(check.name, check.title, "skip", reason="interrupted") for check in left]
     if all(result.status == "skip" for result in results):
         reasons = "; ".join(dict.fromkeys(result.reason for result in results))
         raise NothingComparedError(f"every check was skipped: {reasons}")
     facts = {"name": "unknown"} | device.info.facts
-    settings = {"effort": effort.name, "checks": [check.name for check in checks]}
+    settings: dict[str, Any] = {"effort": effort.name, "checks": [check.name for check in checks]}
+    if interrupted:
+        settings["interrupted"] = True
     return Evidence(
         datetime.now(UTC).date().isoformat(),
         facts,
@@ -58,7 +71,8 @@ def run_check(device: Device, check: Check, effort: Effort) -> CheckResult:
         return CheckResult(check.name, check.title, "skip", reason=reason)
     start = time.perf_counter()
     try:
-        found = check.run(device, effort)
+        with nullcontext() if effort.compiled else by_definition():
+            found = check.run(device, effort)
     except SkipCheckError as error:
         return CheckResult(check.name, check.title, "skip", reason=_line(error))
     except Exception as error:  # whatever it is, the checks that follow may be the only ones that this GPU ever runs

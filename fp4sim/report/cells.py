@@ -41,7 +41,7 @@ def number_text(name: str, value: float | None) -> str:
     decimals = info.digits
     if info.name == "cosine":
         decimals = _decimals_near_one(scaled, decimals)
-    text = f"{scaled:.{decimals}f}"
+    text = f"{scaled:z.{decimals}f}"
     if scaled and float(text) == 0:
         return f"{scaled:.1e}"
     return text if len(text) < 12 + info.digits else f"{scaled:.3e}"

@@ -36,7 +36,7 @@ def evidence_markdown(result: Evidence) -> str:
     software = ", ".join(f"{escaped(key)} {escaped(value)}" for key, value in result.software.items())
     made = f"fp4sim {escaped(result.version)}, bits version {result.bits_version}, {escaped(result.date)}"
     parts = [
-        f"### {'OK' if result.ok else 'FAILED'}: {count_of(len(result.checks), 'check')}, {compared:,} results compared",
+        f"### {result.verdict}: {count_of(len(result.checks), 'check')}, {compared:,} results compared",
         device,
         table(["Check", "What it holds", "Outcome", "Reason or answer", "differ", "compared"], 4, _moved(rows)),
         *details,

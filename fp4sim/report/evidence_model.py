@@ -56,9 +56,21 @@ class Evidence:
     schema: str = EVIDENCE_SCHEMA
 
     @property
+    def interrupted(self) -> bool:
+        """Whether the run was ended before all its checks."""
+        return bool(self.settings.get("interrupted", False))
+
+    @property
     def ok(self) -> bool:
-        """Whether no check failed or broke off."""
-        return all(check.status in ("pass", "skip") for check in self.checks)
+        """Whether no check failed or broke off, and all had their turn."""
+        return not self.interrupted and all(check.status in ("pass", "skip") for check in self.checks)
+
+    @property
+    def verdict(self) -> Literal["OK", "FAILED", "INCOMPLETE"]:
+        """In a word; what failed goes before what is missing."""
+        if self.counted("fail") or self.counted("error"):
+            return "FAILED"
+        return "INCOMPLETE" if self.interrupted else "OK"
 
     def counted(self, status: Status) -> int:
         """How many checks ended so."""

@@ -67,8 +67,11 @@ def _verdict(evidence: Evidence) -> str:
     rest = f", {skipped} skipped" if skipped else ""
     if evidence.ok:
         return f"OK: {count_of(passed, 'check')} passed{rest}; {compared:,} results compared, none differs"
+    if evidence.verdict == "INCOMPLETE":
+        return f"INCOMPLETE: interrupted, {passed} passed{rest}; {compared:,} results compared, none differs"
     wrong = [f"{failed} failed"] * bool(failed) + [f"{broken} broke off"] * bool(broken)
-    return f"FAILED: {' and '.join(wrong)}, {passed} passed{rest}"
+    early = ", interrupted" if evidence.interrupted else ""
+    return f"FAILED: {' and '.join(wrong)}, {passed} passed{rest}{early}"
 
 
 def _wrapped(line: str, width: int) -> list[str]:

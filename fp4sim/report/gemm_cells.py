@@ -33,7 +33,7 @@ def snr_text(part: GemmPart | None) -> str:
     """A part's SNR: ∞ without error, a dash where it is not known."""
     if part is None or part.rel_mse is None:
         return UNDEFINED
-    return INFINITE if part.snr_db is None else f"{part.snr_db:.2f}"
+    return INFINITE if part.snr_db is None else f"{part.snr_db:z.2f}"
 
 
 def number_text(value: float | None) -> str:

@@ -150,16 +150,32 @@ def test_a_reader_that_leaves_is_no_error(args):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="closes descriptors in a shell")
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 @pytest.mark.parametrize(
-    ("args", "code"),
-    [
-        ("compare synthetic:ties", 0),
-        ("compare synthetic:ties -f mxfp4 --fail-on 'snr_db<99'", 1),
-        ("compare nope.npy", 3),
-        ("formats", 0),
-        ("--help", 0),
-        ("--nope", 2),
+    ("args", "code", "closed"),
+    [  # a process each
+        ("compare synthetic:ties -f mxfp4 --fail-on 'snr_db<99'", 1, ">&-"),
+        ("compare synthetic:ties -f mxfp4 --fail-on 'snr_db<99'", 1, "2>&-"),
+        ("compare nope.npy", 3, ">&- 2>&-"),
+        ("formats", 0, ">&-"),
+        ("formats", 0, "2>&-"),
+        ("--help", 0, ">&- 2>&-"),
+        ("--nope", 2, ">&-"),
+        ("--nope", 2, "2>&-"),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [
+                ("compare synthetic:ties", 0, ">&-"),
+                ("compare synthetic:ties", 0, "2>&-"),
+                ("compare synthetic:ties", 0, ">&- 2>&-"),
+                ("compare synthetic:ties -f mxfp4 --fail-on 'snr_db<99'", 1, ">&- 2>&-"),
+                ("compare nope.npy", 3, ">&-"),
+                ("compare nope.npy", 3, "2>&-"),
+                ("formats", 0, ">&- 2>&-"),
+                ("--help", 0, ">&-"),
+                ("--help", 0, "2>&-"),
+                ("--nope", 2, ">&- 2>&-"),
+            ]
+        ),
     ],
 )
 def test_closed_streams_change_no_code(args, code, closed):

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from fp4sim.crosscheck.casts import CASTS, Cast
-from fp4sim.crosscheck.check import Effort
-from fp4sim.crosscheck.patterns import patterns
+from fp4sim.crosscheck.check import QUICK, Effort
 from fp4sim.kernels.cuda.sources import source_folder
+from tests.crosscheck.simulated import TINY
 from tests.test_casts import NEGATIVE_LAST, POSITIVE_COUNTS, stratified
 
 NVIDIA = {
@@ -79,7 +79,21 @@ def test_histograms_agree_with_an_even_sample(cast: Cast) -> None:
     )  # a code is a run of patterns and NaNs, of either sign
 
 
-def test_patterns_are_distinct_and_reach_far() -> None:
-    bits = patterns(Effort("some", 1 << 16, (1 << 16) + 1, 0))
+def patterns(effort: Effort) -> np.ndarray:
+    return (np.arange(effort.patterns, dtype=np.uint64) * np.uint64(effort.stride)).astype(np.uint32)
+
+
+@pytest.mark.parametrize("cast", CASTS, ids=lambda cast: cast.name)
+@pytest.mark.parametrize(
+    "effort", [QUICK, TINY, Effort("a run", 1 << 20, 1, 0), Effort("many turns", 1 << 16, (1 << 20) + 3, 0)]
+)
+def test_the_histogram_of_an_efforts_patterns_is_that_of_their_codes(effort: Effort, cast: Cast) -> None:
+    counted = np.bincount(cast.codes(patterns(effort)), minlength=256)
+    np.testing.assert_array_equal(cast.histogram(effort.patterns, effort.stride), counted)
+
+
+@pytest.mark.parametrize("effort", [TINY, Effort("some", 1 << 16, (1 << 16) + 1, 0)])
+def test_patterns_are_distinct_and_reach_far(effort: Effort) -> None:
+    bits = patterns(effort)
     assert np.unique(bits).size == bits.size
     assert bits.max() > 0xFFF00000

@@ -8,23 +8,28 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fp4sim.crosscheck.check import Check, Outcome, SkipCheckError
-from fp4sim.crosscheck.checks import own_quantize
+from fp4sim.api import quantize
+from fp4sim.crosscheck import cuda_device
+from fp4sim.crosscheck.check import QUICK, Check, Effort, Outcome, SkipCheckError
+from fp4sim.crosscheck.checks import own_gemm, own_quantize
 from fp4sim.crosscheck.registry import FIT, all_checks
 from fp4sim.crosscheck.run import run_check, run_checks, why_not
 from fp4sim.errors import DeviceError, NothingComparedError
+from fp4sim.kernels.cpu.kernels import CpuKernels
 from fp4sim.kernels.cuda.sources import source_folder
 from fp4sim.kernels.reference.kernels import ReferenceKernels
 from fp4sim.mma.dense_steps import Rival
 from fp4sim.mma.fit import KINDS
+from fp4sim.mma.gemm import gemm
 from fp4sim.mma.instances import BLACKWELL as BLACKWELL_MODEL
 from fp4sim.mma.model import MmaModel
 from fp4sim.rcp import hopper_table
 from fp4sim.report.evidence_model import CheckResult
 from fp4sim.rounding import CastPolicy, Rounding
+from fp4sim.statistic import default_kernels
 from tests.crosscheck import simulated as sim
 
-OURS = {check.name: check for check in all_checks() if not (check.package or check.on_request)}
+OURS = {check.name: check for check in all_checks() if check.package in ("", "ml_dtypes") and not check.on_request}
 RUN_HERE = [name for name, check in OURS.items() if all((source_folder() / part).is_file() for part in check.sources)]
 OTHERS = {"cvt-rs": (10, 0)}  # all else runs on 12.0
 
@@ -267,6 +272,23 @@ def test_hopper_skips_blackwells_checks_with_the_reason(name: str) -> None:
     assert found.reason.startswith("sm_90a has no ")
 
 
+def test_what_takes_longest_to_compile_is_begun_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def refuse(source: str, *_: Any, **__: Any) -> None:
+        asked.append(source)
+        raise DeviceError("no compiler")
+
+    for name, found in (("target", lambda: "sm_90"), ("driver_major", lambda: 13), ("compile_source", refuse)):
+        monkeypatch.setattr(cuda_device, name, found)
+    device = object.__new__(cuda_device.CudaDevice)
+    device.compile_ahead([OURS["own-encode"]]).join()
+    assert asked == []
+    device.compile_ahead(list(OURS.values())).join()
+    assert asked == ["hadamard.cu", "eden.cu", "stats.cu"]
+    assert all(source in OURS["own-compare"].sources for source in asked)
+
+
 def test_the_rules_of_targets() -> None:
     assert "stochastic" in why_not(sim.SimulatedDevice((12, 0), {}), OURS["cvt-rs"])
     assert "mma.sync" in why_not(sim.SimulatedDevice((10, 0), {}), OURS["mma-tiles"])
@@ -284,6 +306,62 @@ def test_a_check_that_breaks_off_is_an_error_and_the_rest_run() -> None:
     assert [check.status for check in evidence.checks] == ["error", "pass"]
     assert evidence.checks[0].reason == "the GPU reports: an illegal address"
     assert not evidence.ok
+
+
+def test_an_interrupt_keeps_what_was_found() -> None:
+    def interrupt(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    device = sim.SimulatedDevice((9, 0), sim.right() | {"rcp_table": interrupt})
+    checks = [OURS[name] for name in ("nvidia-casts", "rcp-approx", "mma-tiles", "own-encode")]
+    evidence = run_checks(device, checks, sim.TINY)
+    assert [(check.status, check.reason) for check in evidence.checks] == [
+        ("pass", ""),
+        *[("skip", "interrupted")] * 3,
+    ]
+    assert (evidence.interrupted, evidence.ok, evidence.verdict) == (True, False, "INCOMPLETE")
+    assert [check.name for check in evidence.checks] == evidence.settings["checks"]
+    with pytest.raises(KeyboardInterrupt):  # nothing was found that could be written
+        run_checks(device, checks[1:], sim.TINY)
+
+
+def test_a_sample_is_held_to_the_reference_and_leaves_the_host_as_it_was() -> None:
+    seen = []
+
+    def look(device: Any, effort: Effort) -> Outcome:
+        seen.append(default_kernels())
+        raise SkipCheckError("seen")
+
+    for effort in (replace(sim.TINY, compiled=False), sim.TINY):
+        run_check(sim.SimulatedDevice((9, 0), {}), Check("x", "x", look), effort)
+    assert seen == [ReferenceKernels, CpuKernels]
+    assert not QUICK.compiled
+
+
+def test_products_by_definition_are_those_of_gemm() -> None:
+    for spec in own_gemm.SPECS:
+        for _, x, w in own_gemm.operands(sim.TINY):
+            a, b = (quantize(part[:7], spec) for part in (x, w))
+            for model in own_gemm.MODELS:
+                found = own_gemm.by_definition(a, b, model)
+                np.testing.assert_array_equal(found.view(np.uint32), gemm(a, b, model=model).view(np.uint32))
+
+
+@pytest.mark.parametrize("place", [(0, 0), (135, 71)])
+def test_a_sample_of_a_product_reaches_its_corners(place: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    def faulty(a: Any, b: Any, **given: Any) -> Any:
+        d = gemm(a, b, **given)
+        d[place] = -d[place]
+        return d
+
+    sample = replace(sim.TINY, compiled=False)
+    device = sim.SimulatedDevice((9, 0), {})
+    right = run_check(device, OURS["own-gemm"], sample)
+    assert (right.status, right.totals.total) == ("pass", 8 * 12 * 12)
+    monkeypatch.setattr("fp4sim.mma.gemm.gemm", faulty)
+    found = run_check(device, OURS["own-gemm"], sample)
+    assert found.status == "fail"
+    assert found.totals.wrong == 8
 
 
 def test_a_run_that_compares_nothing_is_no_success() -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -17,8 +18,10 @@ from fp4sim.crosscheck.command import default_output, read_evidence, write_evide
 from fp4sim.crosscheck.registry import all_checks
 from fp4sim.crosscheck.run import chosen, run_checks
 from fp4sim.errors import UnreadableError, UsageError
+from fp4sim.report.evidence_files import evidence_markdown
 from fp4sim.report.evidence_model import Evidence
 from fp4sim.report.evidence_text import evidence_text
+from fp4sim.report.render import render
 from fp4sim.rounding import Rounding
 from tests.crosscheck import simulated as sim
 
@@ -89,6 +92,36 @@ def test_hostile_names_are_harmless_on_the_terminal(tmp_path: Path) -> None:
     path.write_text(json.dumps(data))
     assert "\x1b" not in evidence_text(read_evidence(path))
     assert default_output(read_evidence(path)).name == "evidence-31mred.json"
+
+
+def interrupted(*args: Any, **options: Any) -> Evidence:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    device = sim.SimulatedDevice((9, 0), sim.right() | {"rcp_table": interrupt})
+    return run_checks(device, chosen(all_checks(), QUICK_ONES, ()), sim.TINY)
+
+
+def test_an_interrupted_run_is_written_and_ends_with_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fp4sim.crosscheck.command.crosscheck", interrupted)
+    monkeypatch.setattr(module, "crosscheck", interrupted)
+    ways = {
+        "command.json": lambda path: CliRunner().invoke(app, ["crosscheck", "-o", path]).exit_code,
+        "module.json": lambda path: module.main(["-o", path]),
+    }
+    for name, run in ways.items():
+        assert run(str(tmp_path / name)) == 130
+        kept = read_evidence(tmp_path / name)
+        assert [check.status for check in kept.checks] == ["pass", "skip", "skip", "skip"]
+        assert (kept.interrupted, kept.ok) == (True, False)
+        assert json.loads((tmp_path / name).read_text())["ok"] is False
+    text = evidence_text(kept)
+    assert text.rstrip().splitlines()[-1].startswith("INCOMPLETE: interrupted, 1 passed, 3 skipped; ")
+    assert evidence_markdown(kept).startswith("### INCOMPLETE: ")
+    page = render(kept, ".html")
+    assert "The run was interrupted" in page
+    assert "Every compared bit is right" not in page
+    assert module.main(["--show", str(tmp_path / "module.json")]) == 1
 
 
 def test_show_needs_no_gpu_and_no_cupy(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fp4sim import statistic
 from fp4sim.errors import DeviceError
 from fp4sim.kernels.cuda import load
 from tests.cuda.fake_cupy import FakeCupy, fake_kernel
@@ -26,3 +27,10 @@ def gpu():
         return load.get_cupy()
     except DeviceError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def by_definition():
+    """The host's side by the reference: compiling kernels takes longer than the small tensors of most GPU tests."""
+    with statistic.by_definition():
+        yield

@@ -7,30 +7,72 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
+from contextlib import nullcontext
+from functools import lru_cache, partial
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from fp4sim.kernels.cuda import load
-from tests.cuda.gpu_cases import CASES, EXPECTED, SMALL, biased, compared, data, difference, figures_differ, on_gpu
+from fp4sim.statistic import by_definition
+from tests.cuda import packed_cases, product_cases
+from tests.cuda.gpu_cases import (
+    CASES,
+    DTYPES,
+    EXPECTED,
+    KINDS,
+    SMALL,
+    biased,
+    compared,
+    data,
+    difference,
+    figures_differ,
+    on_gpu,
+)
 
 
+@lru_cache(maxsize=1)
 def expected() -> dict[str, Any]:
     """The CPU's results."""
-    return dict(json.loads(EXPECTED.read_text()))
+    return json.loads(EXPECTED.read_text()) | packed_cases.expected()
+
+
+@lru_cache(maxsize=1)  # cases that share an input follow one another
+def given(make: Callable[[str, str], np.ndarray], kind: str, dtype: str) -> Any:
+    """An input of 2^24 elements on the GPU."""
+    return load.get_cupy().asarray(make(kind, dtype))
 
 
 def case(kind: str, dtype: str, text: str) -> str:
-    """One kernel on 2^24 elements."""
-    x = load.get_cupy().asarray(data(kind, dtype))
-    return difference(on_gpu(x, dtype, text), expected()[f"{kind} {dtype} {text}"])
+    """Statistics or a rotation of 2^24 elements."""
+    return difference(on_gpu(given(data, kind, dtype), dtype, text), expected()[f"{kind} {dtype} {text}"])
+
+
+def bits(kind: str, dtype: str, text: str, general: bool = False) -> str:
+    """quantize and fake_quant of 2^24 elements; ``general``: by the general path although there is a fused kernel."""
+    x = packed_cases.typed(given(packed_cases.tensor, kind, dtype), dtype)
+    with packed_cases.general_path() if general else nullcontext():
+        found = packed_cases.bits_of(x, text)
+    return packed_cases.differing(found, expected()[f"bits {kind} {dtype} {text}"])
+
+
+def compare_large(kind: str) -> str:
+    """fp4sim.compare of 2^24 elements, by the general path."""
+    x = given(packed_cases.tensor, kind, "float32")
+    return figures_differ(compared(x, list(packed_cases.COMPARED)), expected()[f"compare {kind}"])
+
+
+def product_of(*case: str) -> str:
+    """A block-scaled product whose left operand has 2^24 elements, by every path."""
+    return product_cases.differing_on_gpu(expected()[" ".join(case)], *case[1:])
 
 
 def compare_cupy() -> str:
-    """fp4sim.compare of a CuPy array, every estimator of the catalogue."""
+    """fp4sim.compare of a CuPy array, every estimator of the catalogue; what the host does of it, by the reference."""
     x = load.get_cupy().asarray(data("adversarial", "float32", SMALL))
-    return figures_differ(compared(x), expected()["compare"])
+    with by_definition():
+        return figures_differ(compared(x), expected()["compare"])
 
 
 def bias_cupy() -> str:
@@ -45,10 +87,10 @@ def compare_torch() -> str:
 
     host = torch.from_numpy(data("adversarial", "float32", SMALL))
     with torch.cuda.stream(torch.cuda.Stream()):
-        x = torch.empty(SMALL, device="cuda")
-        for _ in range(50):  # work that is still under way when compare is called
-            x = x @ torch.ones((SMALL[1], SMALL[1]), device="cuda") * 0
-        x = x + host.cuda(non_blocking=True)
+        source, x = host.cuda(), torch.full(SMALL, 7.0, device="cuda")
+        torch.cuda.synchronize()
+        torch.cuda._sleep(200_000_000)  # still under way when compare is called
+        x.copy_(source)
         few = {spec: expected()["compare"][spec] for spec in ("nvfp4", "nvfp4+sr", "nvfp4+mseden")}
         wrong = figures_differ(compared(x, list(few)), few)
         narrow = data("adversarial", "bfloat16", SMALL)
@@ -85,6 +127,15 @@ def checks() -> Iterator[tuple[str, Callable[[], str]]]:
         yield check.__name__, check
     for one in CASES:
         yield " ".join(one), partial(case, *one)
+    for kind, dtype in product(KINDS, DTYPES):
+        if dtype == "float32":
+            yield f"compare large {kind}", partial(compare_large, kind)
+        for text in (*packed_cases.FUSED, *packed_cases.GENERAL):
+            yield f"bits {kind} {dtype} {text}", partial(bits, kind, dtype, text)
+        for text in packed_cases.BOTH_WAYS:
+            yield f"bits {kind} {dtype} {text} by the general path", partial(bits, kind, dtype, text, general=True)
+    for parts in product_cases.CASES:
+        yield " ".join(parts), partial(product_of, *parts)
 
 
 def main() -> int:

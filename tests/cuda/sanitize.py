@@ -12,7 +12,7 @@ from fp4sim.kernels.cuda.dense_mma import INSTRUCTIONS, available, instruction
 from fp4sim.kernels.cuda.load import get_cupy
 from fp4sim.mma import block_scaled_mma
 from tests.cuda.on_gpu import adversarial, to_gpu
-from tests.cuda.test_quantize_host import FUSED
+from tests.cuda.packed_cases import FUSED
 
 
 def products(cupy) -> int:

@@ -60,12 +60,12 @@ def parts(out: Path) -> tuple[Part, ...]:
     kernels = (sys.executable, "-m", "tests.cuda.sanitize")
     crosscheck = ("-m", "fp4sim.crosscheck")
     return (
-        Part("checks", ("-m", "tests.cuda.gpu_checks"), 120),
         Part("crosscheck-quick", (*crosscheck, "--quick", "-o", str(out / "evidence-quick.json")), 60),
-        Part("crosscheck", (*crosscheck, "--fit-mma", "-o", str(out / "evidence.json")), 180),
+        Part("checks", ("-m", "tests.cuda.gpu_checks"), 210),
+        Part("crosscheck", (*crosscheck, "--fit-mma", "-o", str(out / "evidence.json")), 200),
         Part("pytest", ("-m", "pytest", "-q", "-m", "gpu", "tests/cuda", "-k", "not as_on_the_cpu"), 150, "pytest"),
+        Part("racecheck", (*sanitize, "racecheck", *kernels), 150, SANITIZER),
         Part("memcheck", (*sanitize, "memcheck", *kernels), 120, SANITIZER),
-        Part("racecheck", (*sanitize, "racecheck", *kernels), 120, SANITIZER),
         Part("quantize", ("benchmarks/cuda_quantize.py", "--no-peers", "--repeats", "30"), 60),
         Part("stats", ("benchmarks/cuda_stats.py",), 60),
         Part("gemm", ("benchmarks/cuda_gemm.py",), 90),

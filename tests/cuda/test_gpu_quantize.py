@@ -15,9 +15,9 @@ from fp4sim.kernels.cuda import load
 from fp4sim.randbits import Stream
 from fp4sim.rounding import Rounding, thresholds
 from tests.cuda.on_gpu import adversarial, assert_same, bytes_of, to_gpu
-from tests.cuda.test_quantize_host import FUSED, SPECS
+from tests.cuda.test_quantize_host import SPECS
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("by_definition")]
 
 
 @pytest.mark.parametrize("spec", SPECS)
@@ -27,26 +27,6 @@ def test_every_spec(spec, gpu):
     assert_same(device, host)
     for dtype in ("float32", "bfloat16", "float16", "float64"):
         assert bytes_of(device.dequantize(dtype)) == host.dequantize(dtype).tobytes(), dtype
-
-
-@pytest.mark.parametrize("dtype", [ml_dtypes.bfloat16, np.float16, np.float32], ids=["bf16", "fp16", "fp32"])
-@pytest.mark.parametrize("spec", FUSED)
-def test_fused_kernels_on_16_million_elements(spec, dtype, gpu):
-    rows = 4096 if dtype == ml_dtypes.bfloat16 else 256  # the others differ in how they are widened alone
-    x = adversarial(rows, 4096, dtype)
-    on_gpu = to_gpu(gpu, x)
-    assert_same(fp4sim.quantize(on_gpu, spec, seed=9, name="w"), fp4sim.quantize(x, spec, seed=9, name="w"))
-    values = fp4sim.fake_quant(on_gpu, spec, seed=9, name="w")
-    assert bytes_of(values) == fp4sim.fake_quant(x, spec, seed=9, name="w").tobytes()
-
-
-@pytest.mark.parametrize(
-    "spec", ["nvfp4", "mxfp4@rceil", "nvfp4+sr", "nvfp4@torchao", "nvfp4+4over6:fast", "e1m2/8@e4m3"]
-)
-def test_general_path_on_16_million_elements(spec, gpu, monkeypatch):
-    monkeypatch.setattr(fused, "fused_of", lambda _spec: None)
-    x = adversarial(4096, 4096)
-    assert_same(fp4sim.quantize(to_gpu(gpu, x), spec, seed=9), fp4sim.quantize(x, spec, seed=9))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import fp4sim
 from tests.cuda.on_gpu import assert_same
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("by_definition")]
 
 
 @pytest.fixture

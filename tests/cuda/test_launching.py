@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,36 @@ def test_cache_is_hit_and_keyed_by_everything(tmp_path, monkeypatch):
     others.append(compiling.compile_source("panel.cu", "sm_90"))
     assert len({path, *(where for _, where in others)}) == 4
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_the_key_holds_the_compilers_patch_level(tmp_path, monkeypatch):
+    need_nvrtc()
+    monkeypatch.setenv("FP4SIM_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(compiling, "read_source", lambda name: 'extern "C" __global__ void one(int* x) { *x = 1; }')
+    own = nvrtc.release_of(nvrtc.find_nvrtc(None), "sm_90")
+    assert own.startswith(f"{'.'.join(map(str, nvrtc.find_nvrtc(None).version))}.")
+    before = compiling.compile_source("one.cu", "sm_90")[1]
+    monkeypatch.setattr(compiling, "release_of", lambda *_: f"{own}1")
+    assert compiling.compile_source("one.cu", "sm_90")[1] != before
+    silent = nvrtc.Nvrtc("CuPy", (13, 0), lambda *_: b"machine code")
+    assert len(nvrtc.release_of(silent, "sm_90")) == 64
+
+
+def test_what_two_threads_ask_for_is_compiled_once(tmp_path, monkeypatch):
+    runs = []
+
+    def slow(*_):
+        runs.append(1)
+        time.sleep(0.3)
+        return b"machine code"
+
+    monkeypatch.setenv("FP4SIM_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(compiling, "release_of", lambda *_: "1.2.3")
+    monkeypatch.setattr(compiling, "find_nvrtc", lambda _: nvrtc.Nvrtc("CuPy", (13, 0), slow))
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: compiling.compile_source("panel.cu", "sm_90"), range(2)))
+    assert found[0] == found[1]
+    assert len(runs) == 1
 
 
 def test_unwritable_cache_means_uncached(tmp_path, monkeypatch):

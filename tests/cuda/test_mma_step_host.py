@@ -1,4 +1,7 @@
-"""cuda/mma_step.cuh and the host parts of cuda/gemm_operands.cuh, compiled as C++, against the CPU's matrix arithmetic."""
+"""cuda/mma_step.cuh and the host parts of cuda/gemm_operands.cuh, compiled as C++, against the CPU's matrix arithmetic.
+
+Against its path for every model, which is compiled once; the lanes are compiled for each (tests/mma/test_paths.py).
+"""
 
 from __future__ import annotations
 
@@ -104,7 +107,7 @@ def test_wide_steps(model, seed, family, kind):
     ops = operands(seed, family, kind, m=24, n=24)
     ops = (*ops[:2], np.ascontiguousarray(ops[2][:, 0]), *ops[3:])
     rule = gpu_rule(model_named(model), kind[0], kind[1])
-    np.testing.assert_array_equal(wide(ops, rule), pairs(ops, kind, model, "compiled"))
+    np.testing.assert_array_equal(wide(ops, rule), pairs(ops, kind, model, "wide"))
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -115,7 +118,7 @@ def test_narrow_steps(model, seed, family):
     ops = operands(seed, family, kind, m=64, n=64, blocks=32)
     ops = (*ops[:2], np.zeros(64, np.uint32), *ops[3:])
     rule = gpu_rule(model_named(model), *kind)
-    np.testing.assert_array_equal(narrow(ops, rule), pairs(ops, kind, model, "compiled"))
+    np.testing.assert_array_equal(narrow(ops, rule), pairs(ops, kind, model, "wide"))
 
 
 @pytest.mark.parametrize("block", [16, 32])
@@ -130,7 +133,7 @@ def test_narrow_steps_under_powers_of_two(spread, block, seed, family):
         ops[side] = rng.integers(127 - spread // 2, 127 - spread // 2 + spread - 3, ops[side].shape).astype(np.uint8)
     ops[2] = np.zeros(64, np.uint32)
     rule = gpu_rule(model_named("blackwell"), *kind)
-    np.testing.assert_array_equal(narrow(ops, rule), pairs(tuple(ops), kind, "blackwell", "compiled"))
+    np.testing.assert_array_equal(narrow(ops, rule), pairs(tuple(ops), kind, "blackwell", "wide"))
 
 
 def test_golden_words():

@@ -11,6 +11,7 @@ from fp4sim.errors import UnreadableError, UsageError
 from fp4sim.gpu import quantize
 from fp4sim.gpu.quantize import runs_on_device
 from fp4sim.randbits import Stream, random_bits
+from tests.cuda.packed_cases import FUSED
 
 pytestmark = pytest.mark.usefixtures("host_device")
 
@@ -113,13 +114,6 @@ def test_nan_and_inf(spec, host_device):
         same(device, fp4sim.quantize(x, spec, nonfinite=policy))
     with pytest.raises(UnreadableError, match=r"nan at \[3, 5\]"):
         fp4sim.quantize(host_device.asarray(x), spec)
-
-
-FUSED = [
-    "nvfp4", "nvfp4@ts:none", "nvfp4/16x16", "nvfp4+sr", "nvfp4+sr:bits=8", "nvfp4+sr:bits=5:clip", "nvfp4/16x16+sr:bits=8",
-    "mxfp4", "mxfp4@ceil", "mxfp4@rceil", "mxfp4@even", "mxfp4+sr", "mxfp4@even+sr:bits=8", "mxfp4@rceil+sr:bits=21",
-    "nvfp4+4over6", "nvfp4+4over6:mae", "nvfp4+4over6:absmax", "nvfp4@ts:none+4over6",
-]  # fmt: skip
 
 
 def awkward(dtype) -> np.ndarray:

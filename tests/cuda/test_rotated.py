@@ -17,10 +17,13 @@ from tests.cuda.test_tensor_stats import adversarial
 pytestmark = pytest.mark.usefixtures("host_device")
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-@pytest.mark.parametrize(
-    "text", ["nvfp4+mseden", "nvfp4+mseden:size=32", "nvfp4+rht", "nvfp4+rht:16", "nvfp4+h:8", "nvfp4+h:256"]
-)
+TEXTS = ["nvfp4+mseden", "nvfp4+mseden:size=32", "nvfp4+rht", "nvfp4+rht:16", "nvfp4+h:8", "nvfp4+h:256"]
+CASES = [(text, "float32") for text in TEXTS]  # the other inputs differ in how they are widened alone
+CASES += [(text, dtype) for text in ("nvfp4+mseden", "nvfp4+rht:16") for dtype in ("bfloat16", "float16")]
+RARER = [(text, dtype) for text in TEXTS for dtype in ("bfloat16", "float16") if (text, dtype) not in CASES]
+
+
+@pytest.mark.parametrize(("text", "dtype"), [*CASES, *(pytest.param(*case, marks=pytest.mark.slow) for case in RARER)])
 def test_bits(text, dtype):
     x = np.clip(adversarial((133, 512), 9), -60000, 60000).astype(getattr(ml_dtypes, dtype, None) or dtype)
     spec = parse(text)

@@ -25,6 +25,8 @@ IN_LANES = [
     *(  # each is compiled anew, which takes seconds
         pytest.param(name, marks=pytest.mark.slow)
         for name in (
+            "probe:F24",
+            "probe:F34",
             "probe:F37",
             "probe:align_RNE",
             "probe:only nonzero dots anchor",

@@ -65,4 +65,5 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-CHECK = Check("own-compare", "fp4sim.compare on the GPU against the CPU", run, ("stats.cu",))
+SOURCES = ("stats.cu", "hadamard.cu", "eden.cu")
+CHECK = Check("own-compare", "fp4sim.compare on the GPU against the CPU", run, SOURCES, package="ml_dtypes")

@@ -90,4 +90,4 @@ def on_host(device: Device, array: Any) -> NDArray[Any]:
     return array if isinstance(array, np.ndarray) else device.get(array)
 
 
-CHECK = Check("own-quantize", "fp4sim.quantize on the GPU against the CPU", run, ("panel.cu",))
+CHECK = Check("own-quantize", "fp4sim.quantize on the GPU against the CPU", run, ("panel.cu",), package="ml_dtypes")

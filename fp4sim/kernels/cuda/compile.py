@@ -10,12 +10,14 @@ import tempfile
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 
-from fp4sim.kernels.cuda.nvrtc import Nvrtc, find_nvrtc
+from fp4sim.kernels.cuda.nvrtc import find_nvrtc, release_of
 from fp4sim.kernels.cuda.sources import headers, read_source
 
 # Bits count: no contraction to fused multiply-adds, IEEE division and roots, subnormals kept.
 OPTIONS = ("--fmad=false", "--prec-div=true", "--prec-sqrt=true", "--ftz=false", "-std=c++17")
+_one_at_a_time = Lock()  # as in NVRTC itself; who comes second finds what the first has stored
 
 
 def compile_source(
@@ -35,11 +37,12 @@ def compile_source(
     nvrtc = find_nvrtc(driver_major)
     source = read_source(name)
     options = (*OPTIONS, f"--gpu-architecture={arch}", *(f"-D{define}" for define in defines))
-    path = cache_folder() / f"{Path(name).stem}-{arch}-{_key(nvrtc, source, options)}.cubin"
-    with contextlib.suppress(OSError):
-        return path.read_bytes(), path
-    cubin = nvrtc.run(source, name, options)
-    return cubin, path if _store(path, cubin) else None
+    path = cache_folder() / f"{Path(name).stem}-{arch}-{_key(release_of(nvrtc, arch), source, options)}.cubin"
+    with _one_at_a_time:
+        with contextlib.suppress(OSError):
+            return path.read_bytes(), path
+        cubin = nvrtc.run(source, name, options)
+        return cubin, path if _store(path, cubin) else None
 
 
 def cache_folder() -> Path:
@@ -54,9 +57,9 @@ def cache_folder() -> Path:
     return base / "fp4sim" / "cubin"
 
 
-def _key(nvrtc: Nvrtc, source: str, options: Sequence[str]) -> str:
+def _key(release: str, source: str, options: Sequence[str]) -> str:
     digest = hashlib.sha256()
-    for part in (str(nvrtc.version), source, *(text for item in headers().items() for text in item), *options):
+    for part in (release, source, *(text for item in headers().items() for text in item), *options):
         digest.update(len(part).to_bytes(8, "little") + part.encode())
     return digest.hexdigest()[:32]
 

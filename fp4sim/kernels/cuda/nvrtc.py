@@ -6,6 +6,8 @@ driver is taken; without a driver (a build machine) the newest.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -38,6 +40,14 @@ def find_nvrtc(driver_major: int | None) -> Nvrtc:
             f" 'nvidia-cuda-nvrtc-cu{driver_major}' 'cuda-bindings=={driver_major}.*', or update the driver"
         )
     raise DeviceError("CUDA kernels need NVRTC, which is not installed: pip install 'fp4sim[cuda]'")
+
+
+@lru_cache(maxsize=8)
+def release_of(nvrtc: Nvrtc, arch: str) -> str:
+    """The library's full version, e.g. 13.0.88: no call tells it, but its machine code does. Without it that code's hash."""
+    cubin = nvrtc.run("__device__ int one;", "one.cu", (f"--gpu-architecture={arch}",))
+    found = re.search(rb"Cuda compilation tools, release [0-9.]+, V([0-9.]+)", cubin)
+    return found[1].decode() if found else hashlib.sha256(cubin).hexdigest()
 
 
 def _by_cuda_bindings() -> Nvrtc | None:

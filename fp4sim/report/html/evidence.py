@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _WORDS = {"pass": ("ok", "good"), "fail": ("failed", "bad"), "skip": ("skipped", "dim"), "error": ("error", "bad")}
 
+_VERDICTS = {"OK": "ok", "FAILED": "failed", "INCOMPLETE": ""}
+
 
 def evidence_document(result: Evidence) -> Document:
     """Every check; counts by part, what differs and the device's own words on demand."""
@@ -29,7 +31,7 @@ def evidence_document(result: Evidence) -> Document:
         kind="Crosscheck of a device",
         result=result,
         sentences=sentences_of(result),
-        verdict="ok" if result.ok else "failed",
+        verdict=_VERDICTS[result.verdict],
         tiles=(
             (f"{result.counted('pass'):,}", "passed"),
             (f"{result.counted('fail') + result.counted('error'):,}", "failed or broke off"),

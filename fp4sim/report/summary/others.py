@@ -76,6 +76,8 @@ def evidence_sentences(result: Evidence) -> tuple[Sentence, ...]:
         Sentence((f"On {gpu}, {who} passed; {compared:,} results were compared.",), tuple(row_name(i) for i in passed))
     ]
     idle = [Link(safe_name(check.name, 60), row_name(i)) for i, check in enumerate(result.checks) if i not in ran]
+    if result.interrupted:
+        found.append(Sentence(("The run was interrupted: not every check had its turn.",), warning=True))
     if idle:
         text = f"{of_all(len(idle), len(result.checks), 'check')} could not run there: "
         text = text[:1].upper() + text[1:]

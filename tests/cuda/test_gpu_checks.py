@@ -1,4 +1,4 @@
-"""On a real GPU: statistics, rotation, MS-EDEN, compare and bias against the CPU's stored results."""
+"""On a real GPU: statistics, quantization, rotation, products, compare and bias against the CPU's stored results."""
 
 from __future__ import annotations
 
