@@ -21,6 +21,8 @@ from fp4sim.kernels.cuda import load
 from fp4sim.kernels.cuda.rotate import rotate, rotated_amax
 from fp4sim.kernels.cuda.rotated import rotate_quantize
 from fp4sim.kernels.cuda.tensor_stats import launch
+from fp4sim.kernels.cuda.value_counts import count_values, on_gpu
+from fp4sim.kernels.cuda.value_window import window_of
 from fp4sim.quantizer import Quantizer
 from fp4sim.randbits import Stream
 from fp4sim.statistic import Statistic
@@ -90,12 +92,16 @@ def rows_of(elements: int, dtype: str, size: int) -> list[tuple[str, float, floa
 
 
 def stats_seconds(x: Any, text: str) -> float:
-    """Of the kernel alone, the tensor's amax known."""
+    """Of the kernels alone, the tensor's amax known."""
     quantizer = quantizer_of(text, x.shape, 6.5)
     table, block = scale_table(quantizer), quantizer.spec.block.cols
     assert table is not None
+    window = window_of(x, block, table) if x.dtype == np.uint16 else None
+    if window is not None:
+        ready = on_gpu(window.table())
+        return seconds(lambda: count_values(x, block, window, ready))
     ready = table.on_device()
-    return seconds(lambda: launch(x, block, ready))
+    return seconds(lambda: launch(x, block, table, ready))
 
 
 def torch_statistics(x: Any) -> Any:

@@ -10,6 +10,7 @@
 #else
 #define FP4_UNROLL
 #define FP4_ROLLED
+#define FP4_SHARED_WORDS(name) static u32 name[1 << 16]
 #endif
 
 namespace fp4 {

@@ -64,10 +64,10 @@ struct Vanished {
 
 // Blocks whose scale is zero: every value is.
 template <Input type>
-__device__ __noinline__ Vanished vanished(const void* x, i64 first, int size, u32* bins) {
+__device__ __noinline__ Vanished vanished(const void* x, i64 first, u32 size, u32* bins) {
     u32 zeros = 0, negative = 0;
     double square = 0, sum = 0;
-    for (int i = 0; i < size; ++i) {
+    for (u32 i = 0; i < size; ++i) {
         const float xi = element<type>(x, first + i);
         const double exact = xi;
         zeros += xi == 0.0f, negative += bits_of(xi) >> 31;
@@ -77,7 +77,7 @@ __device__ __noinline__ Vanished vanished(const void* x, i64 first, int size, u3
     atomicAdd(&bins[N_OCCUPANCY + 8], negative);
     atomicAdd(&bins[N_KEPT], size);
     atomicAdd(&bins[N_SCALE_ZERO], size - zeros);
-    atomicAdd(&bins[N_LOST], zeros < size);
+    atomicAdd(&bins[N_LOST], zeros < size ? 1u : 0u);
     return {square, sum};
 }
 

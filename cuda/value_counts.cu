@@ -11,7 +11,10 @@ using namespace fp4;
 namespace {
 
 #ifndef FP4_COUNTERS
-#define FP4_COUNTERS 1024
+#define FP4_COUNTERS 768
+#endif
+#ifndef FP4_EARLY
+#define FP4_EARLY 1
 #endif
 constexpr int COUNTERS = FP4_COUNTERS;  // threads of a thread block that counts: its bins fill a multiprocessor's shared memory
 constexpr u32 NEGATIVE = 1u << 15, CODES = 256, UNCOUNTED = ~0u;

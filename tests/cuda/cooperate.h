@@ -1,4 +1,4 @@
-// Runs kernels of cuda/*.cu on the host with one thread for each of a block's 256, so that barriers, shuffles and shared memory
+// Runs kernels of cuda/*.cu on the host with one thread for each of a block's, so that barriers, shuffles and shared memory
 // are real; one block after the other. For kernels whose threads work together (emulate.h is for those that do not).
 #pragma once
 #define FP4_COOPERATIVE
@@ -21,10 +21,10 @@ struct Index {
 };
 static thread_local Index threadIdx;
 static Index blockIdx, blockDim, gridDim;
-static const int BLOCK = 256;
+static const int LARGEST = 1024;
 
-static pthread_barrier_t all_threads, of_warp_[BLOCK / 32];
-static unsigned long long slot_[BLOCK];
+static pthread_barrier_t all_threads, of_warp_[LARGEST / 32];
+static unsigned long long slot_[LARGEST];
 static int vote_[2];
 
 static void __syncthreads() { pthread_barrier_wait(&all_threads); }
@@ -73,8 +73,16 @@ static unsigned int __reduce_max_sync(unsigned, unsigned int x) {
     return x;
 }
 
+static bool __any_sync(unsigned, bool predicate) { return __reduce_max_sync(~0u, predicate) != 0; }
+static void __syncwarp() { __syncwarp_(); }
+
+static float __double2float_rd(double x) {
+    const float near = (float)x;
+    return near > x ? std::nextafter(near, -INFINITY) : near;
+}
+
 template <class T>
-static void atomicAdd(T* to, T x) { __atomic_fetch_add(to, x, __ATOMIC_SEQ_CST); }
+static T atomicAdd(T* to, T x) { return __atomic_fetch_add(to, x, __ATOMIC_SEQ_CST); }
 
 template <class T>
 static void atomicMax(T* to, T x) {
@@ -89,6 +97,8 @@ static long long __double_as_longlong(double x) {
 }
 template <class T>
 static T min(T a, T b) { return a < b ? a : b; }
+template <class T>
+static T max(T a, T b) { return a < b ? b : a; }
 struct float4 {
     float x, y, z, w;
 };
@@ -98,15 +108,15 @@ using W = unsigned long long;
 using Kernel = void (*)(W, W, W, W, W, W, W, W, W, W, W, W, W, W, W, W, W, W, W, W, W, W, W, W, W, W, W, W, W, W, W, W);
 
 extern "C" void emulate(Kernel kernel, unsigned int grid, unsigned int block, const W* a) {
-    if (block != BLOCK) abort();
-    pthread_barrier_init(&all_threads, nullptr, BLOCK);
+    if (block > LARGEST || block % 32) abort();
+    pthread_barrier_init(&all_threads, nullptr, block);
     for (auto& warp : of_warp_) pthread_barrier_init(&warp, nullptr, 32);
     gridDim = {grid, 1, 1};
     blockDim = {block, 1, 1};
     for (unsigned int b = 0; b < grid; ++b) {
         blockIdx = {b, 0, 0};
         std::vector<std::thread> threads;
-        for (unsigned int t = 0; t < BLOCK; ++t) {
+        for (unsigned int t = 0; t < block; ++t) {
             threads.emplace_back([=] {
                 threadIdx = {t, 0, 0};
                 kernel(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], a[12], a[13], a[14], a[15],

@@ -16,7 +16,9 @@ import pytest
 from fp4sim.kernels.cuda.sources import source_folder
 
 HERE = Path(__file__).parent
-TOGETHER = ("stats.cu", "hadamard.cu", "eden.cu")  # kernels whose threads use barriers and shuffles
+COUNTERS = 64  # threads of value_counts.cu here
+FEWER = (f"FP4_COUNTERS={COUNTERS}",)
+TOGETHER = ("stats.cu", "value_counts.cu", "hadamard.cu", "eden.cu")  # kernels whose threads use barriers and shuffles
 
 
 def lacking(reason: str) -> None:
@@ -45,7 +47,7 @@ def host_library(source: str, defines: tuple[str, ...] = ()) -> ctypes.CDLL:
             "-Wno-unknown-pragmas",
             "-Wno-unused-variable",
             "-Wno-unused-function",
-            *(f"-D{d}" for d in defines),
+            *(f"-D{d}" for d in (*defines, *FEWER)),
         ]
         command += [f"-I{source_folder()}", f"-I{HERE}", "-x", "c++", "-", "-o", str(partial)]
         subprocess.run(command, input=text, text=True, check=True)

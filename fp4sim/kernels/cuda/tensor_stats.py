@@ -52,6 +52,14 @@ class ScaleTable:
         reached = self.start[self.start != UNREACHED]
         return bool((np.bincount(reached >> np.uint32(_COARSE)) <= 1).all())
 
+    @property
+    def is_near(self) -> bool:
+        """Whether no |x factor| reaches 7, so that none has to be limited before it is rounded."""
+        reached = np.flatnonzero(self.start[:CODES] != UNREACHED)
+        top = np.minimum(self.start[1:].astype(np.int64) - 1, int(np.float32(self.largest).view(np.uint32)))[reached]
+        with np.errstate(over="ignore"):
+            return bool((top.astype(np.uint32).view(np.float32) * self.factor[reached] < np.float32(7)).all())
+
     def on_device(self) -> Any:
         """What cuda/stats.cuh's ScaleTable is, byte for byte."""
         bits = np.arange(1 << (31 - _COARSE), dtype=np.uint64) << np.uint64(_COARSE)
@@ -113,7 +121,7 @@ def tensor_stats(x: Any, block: int, table: ScaleTable, *, grid: int | None = No
 
 def measured(x: Any, block: int, table: ScaleTable, grid: int | None = None, listed: Any = None) -> TensorStats:
     """The same by arithmetic on every element, of all blocks or of those ``listed`` (uint32, on the device)."""
-    launched = launch(x, block, table.on_device(), grid, listed)
+    launched = launch(x, block, table, table.on_device(), grid, listed)
     found, ratios, places = on_host(launched.counts).astype(np.int64), on_host(launched.worst), on_host(launched.where)
     most = float(ratios.max())
     index = int(places[ratios == most].min())
@@ -125,14 +133,17 @@ def measured(x: Any, block: int, table: ScaleTable, grid: int | None = None, lis
     return TensorStats(total, found[_HEAD + 16 :], lost)
 
 
-def launch(x: Any, block: int, table: Any, grid: int | None = None, listed: Any = None) -> Launched:
-    """Start the kernel; ``table`` as :meth:`ScaleTable.on_device` gives it, ``listed`` as in :func:`measured`."""
+def launch(
+    x: Any, block: int, table: ScaleTable, ready: Any, grid: int | None = None, listed: Any = None
+) -> Launched:
+    """Start the kernel; ``ready``: ``table`` on the device, ``listed`` as in :func:`measured`."""
     blocks = x.size // block if listed is None else listed.size
     chunks = -(-blocks // _CHUNK)
     size = min(chunks, grid or _BLOCKS_PER_PROCESSOR * load.processors())
     counts = zeros((_HEAD + 16 + CODES,), np.uint64)
     out = Launched(empty((chunks, 8), np.float64), empty((size,), np.float64), empty((size,), np.int64), counts)
-    name, which = (f"stats_{suffix(x)}_{block}", ()) if listed is None else (f"stats_listed_{block}", (listed,))
-    args = (x, blocks, table, out.sums, out.worst, out.where, out.counts, *which)
+    near = "near_" if x.dtype == np.float32 and table.is_near else ""
+    name, which = (f"stats_{near}{suffix(x)}_{block}", ()) if listed is None else (f"stats_listed_{block}", (listed,))
+    args = (x, blocks, ready, out.sums, out.worst, out.where, out.counts, *which)
     load.launch(load.kernel(SOURCE, name), size * load.THREADS, args)
     return out

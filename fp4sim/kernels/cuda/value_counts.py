@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SOURCE = "value_counts.cu"
-_THREADS = 1024
+_THREADS = 768
 _CAUSES = 2  # over, flushed; then come sixteen codes
 _COUNTS = _CAUSES + 16
 _CODES = 256

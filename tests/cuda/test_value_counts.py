@@ -1,0 +1,139 @@
+"""Statistics of bfloat16 by counting values against the CPU's compare; the kernel's source runs on the host."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from fp4sim.gpu.scale_table import scale_table
+from fp4sim.kernels.cuda import tensor_stats, value_counts
+from fp4sim.kernels.cuda.arrays import on_device
+from fp4sim.kernels.cuda.tensor_stats import TensorStats, measured
+from fp4sim.kernels.cuda.value_counts import count_values, found_of, on_gpu
+from fp4sim.kernels.cuda.value_window import choose, floats, window_of
+from tests.cuda.host import COUNTERS
+from tests.cuda.test_panel_sums import same_sums
+from tests.cuda.test_tensor_stats import SPECS, adversarial, pipeline_of, reference
+
+LEAN = ("nvfp4", "mxfp4")
+SLOW = [pytest.param(text, marks=() if text in LEAN else pytest.mark.slow) for text in SPECS]
+
+
+@pytest.fixture(autouse=True)
+def few_threads(host_device, monkeypatch):
+    monkeypatch.setattr(value_counts, "_THREADS", COUNTERS)
+
+
+def normal(rows: int = 20) -> np.ndarray:
+    """N(0, 1) with zeros of both signs, whole blocks of them, elements and rows too small for any bin, equal blocks."""
+    x = np.random.default_rng(1).standard_normal((rows, 1120)).astype(np.float32)
+    x[1, 5:100], x[2, 7], x[3:5] = 0, -0.0, 0
+    x[4, ::3] = -0.0
+    x[5] *= np.float32(2.0**-20)
+    x[6, ::9] *= np.float32(2.0**-30)
+    x[7] = x[0]
+    x[8, ::32] = -2.625
+    return x.astype(ml_dtypes.bfloat16)
+
+
+def statistics(x: np.ndarray, text: str, window=None, grid=None) -> tuple[TensorStats, int]:
+    """What is counted and what is left, together; and how many blocks are left."""
+    pipeline = pipeline_of(x, text)
+    table, block, raw = scale_table(pipeline.quantizer), pipeline.geometry.block.cols, on_device(x.view(np.uint16))
+    window = window or window_of(raw, block, table)
+    assert window is not None
+    found = found_of(count_values(raw, block, window, on_gpu(window.table()), grid), block, window)
+    counted = TensorStats(found.sums, found.scales, 0)
+    if found.left is None:
+        return counted, -1
+    return counted + measured(raw, block, table, None, found.left) if found.left.size else counted, found.left.size
+
+
+def same(found: TensorStats, x: np.ndarray, text: str) -> None:
+    sums, counts, at = reference(pipeline_of(x, text), x)
+    same_sums(found.sums, replace(sums, worst_index=at))
+    assert np.array_equal(found.scales, np.pad(counts.histogram, (0, 256 - counts.histogram.size)))
+    assert found.lost == counts.lost
+
+
+@pytest.mark.parametrize("text", SLOW)
+def test_sums(text):
+    x = normal()
+    found, left = statistics(x, text)
+    assert 0 < left < x.size // 64
+    same(found, x, text)
+
+
+@pytest.mark.parametrize("text", LEAN)
+def test_most_blocks_left(text):
+    """A window of few codes: the rest is measured, and more than there is room for is refused."""
+    x = normal(8)
+    pipeline = pipeline_of(x, text)
+    table, seen = scale_table(pipeline.quantizer), np.zeros(256, np.int64)
+    whole = window_of(on_device(x.view(np.uint16)), pipeline.geometry.block.cols, table)
+    seen[whole.last] = 1
+    window = replace(choose(table, seen, whole.largest), first=whole.last - 1)
+    _, left = statistics(x, text, window)
+    assert left == -1
+    calm = normal(1)[:1]
+    found, left = statistics(calm, text, None)
+    assert left == 0
+    same(found, calm, text)
+
+
+def test_grid_changes_no_digit():
+    x = normal(30)
+    one, other = (statistics(x, "nvfp4", grid=grid)[0] for grid in (1, 5))
+    assert one.sums.sums.tobytes() == other.sums.sums.tobytes()
+    assert (one.sums.worst, one.sums.worst_index) == (other.sums.worst, other.sums.worst_index)
+    assert np.array_equal(one.sums.occupancy, other.sums.occupancy)
+    assert np.array_equal(one.scales, other.scales)
+
+
+def test_values_on_the_grid():
+    """All errors are zero: the first element is the worst, in the first block even if that is zeros."""
+    x = np.resize(np.array([6, -4, 3, 0, 0.5, -0.0, 2, 1.5], np.float32), (4, 1120))
+    x[0, :64] = 0
+    x = x.astype(ml_dtypes.bfloat16)
+    found, _ = statistics(x, "mxfp4")
+    assert (found.sums.worst, found.sums.worst_index) == (0.0, 0)
+    same(found, x, "mxfp4")
+
+
+@pytest.mark.parametrize("kind", ["normal", "adversarial"])
+def test_tensor_stats_counts_where_it_can(kind, monkeypatch):
+    monkeypatch.setattr(tensor_stats, "_LEAST_COUNTED", 0)
+    x = normal() if kind == "normal" else adversarial((16, 1120), 3).astype(ml_dtypes.bfloat16)
+    pipeline = pipeline_of(x, "nvfp4")
+    table, raw = scale_table(pipeline.quantizer), on_device(x.view(np.uint16))
+    assert (window_of(raw, 16, table) is None) == (kind == "adversarial")
+    same(tensor_stats.tensor_stats(raw, 16, table), x, "nvfp4")
+
+
+@pytest.mark.parametrize("text", SPECS)
+def test_window(text):
+    """Offsets give every pair its own bin, and no block can have a worse element than its amax's bound says."""
+    x = normal()
+    pipeline = pipeline_of(x, text)
+    table = scale_table(pipeline.quantizer)
+    window = window_of(on_device(x.view(np.uint16)), pipeline.geometry.block.cols, table)
+    out = window.table()
+    seen = set(range(1, window.flush + 1))
+    for at in np.linspace(0, window.maxima - 1, 40).astype(int):
+        known, amax = int(out["blocks_of"][at]), window.least + at
+        code, limit = window.first + (known >> 15 & 0xFF), known & 0x7FFF
+        assert table.start[code] <= amax << 16 < table.start[code + 1] or amax == window.largest
+        magnitudes = np.arange(1, amax + 1)
+        value = floats(magnitudes)
+        z = value * table.factor[code]
+        assert np.array_equal(np.flatnonzero(z > np.float32(0.25)) + 1, np.arange(limit, amax + 1))
+        r = np.array([min((0, 0.5, 1, 1.5, 2, 3, 4, 6), key=lambda g, one=one: (abs(g - one), g % 1 == 0.5)) for one in z[limit - 1 :]])
+        error = np.concatenate([value[: limit - 1], np.abs(r * table.decode[code] - value[limit - 1 :].astype(np.float64))])
+        worst = float(error.max()) * (1 / float(value[-1]))
+        assert out["worst"][at] in (worst, -1) and out["bound"][at] >= worst
+        bins = 1 + window.flush + (code - window.first) * window.width + magnitudes[limit - 1 :] - limit
+        assert bins.max() < window.bins and not seen & {int(bins.min())} or code in {known >> 15}
+    assert 4 * (32768 + window.bins) <= 232448 - 1024
