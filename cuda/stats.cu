@@ -62,20 +62,22 @@ struct Vanished {
     double square, sum;
 };
 
-// Blocks whose scale is zero: every value is.
+// Blocks whose scale is zero: every value is, whatever its code.
 template <Input type>
-__device__ __noinline__ Vanished vanished(const void* x, i64 first, u32 size, u32* bins) {
-    u32 zeros = 0, negative = 0;
+__device__ __noinline__ Vanished vanished(const void* x, i64 first, u32 size, float factor, u32* bins) {
+    u32 zeros = 0, kept = 0;
     double square = 0, sum = 0;
     for (u32 i = 0; i < size; ++i) {
         const float xi = element<type>(x, first + i);
         const double exact = xi;
-        zeros += xi == 0.0f, negative += bits_of(xi) >> 31;
+        float scaled;
+        const u32 twice = (u32)(2.0f * grid_value(xi, factor, scaled));
+        const u32 code = (twice < 5u ? twice : twice / 4u + 4u) + (bits_of(xi) >> 31 ? 8u : 0u);
+        atomicAdd(&bins[N_OCCUPANCY + code], 1u);
+        zeros += xi == 0.0f, kept += twice == 0u;
         square = fma_near(exact, exact, square), sum += exact;
     }
-    atomicAdd(&bins[N_OCCUPANCY], size - negative);
-    atomicAdd(&bins[N_OCCUPANCY + 8], negative);
-    atomicAdd(&bins[N_KEPT], size);
+    atomicAdd(&bins[N_KEPT], kept);
     atomicAdd(&bins[N_SCALE_ZERO], size - zeros);
     atomicAdd(&bins[N_LOST], zeros < size ? 1u : 0u);
     return {square, sum};
@@ -98,7 +100,7 @@ __device__ __forceinline__ void one_block(
     atomicAdd(&bins[N_SCALES + code], 1u);
     double bound = width;
     if (decode == 0.0) {
-        const Vanished v = vanished<type>(x, block * 16 * HALVES, 16 * HALVES, bins);
+        const Vanished v = vanished<type>(x, block * 16 * HALVES, 16 * HALVES, factor, bins);
         f.errors.square += v.square, f.errors.sum -= v.sum, f.sums[E2_SCALE_ZERO] += v.square;
     } else {
         float top = 0;
