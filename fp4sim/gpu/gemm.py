@@ -91,7 +91,7 @@ def block_scaled_on_device(
 
 
 def _factors(a: PackedTensor, b: PackedTensor, alpha: np.float32) -> tuple[float, tuple[Any, Any] | None]:
-    """What a product is multiplied by: one number; or alpha and, where tensor scales are one a row, those of rows and columns."""
+    """What a product is multiplied by: one number; or alpha, and the tensor scales of rows and columns."""
     if a.tensor_scale.ndim == b.tensor_scale.ndim == 0:
         with np.errstate(all="ignore"):
             return float(np.float32(on_host(a.tensor_scale) * on_host(b.tensor_scale)) * alpha), None

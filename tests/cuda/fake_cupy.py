@@ -1,7 +1,7 @@
 """A CuPy whose device is the host: as strict as CuPy about which array lies where, and its kernels run one thread at a time.
 
-What runs under it runs the same Python and the same kernel source as on a GPU. Shared memory and warps are there for sources that
-bring an emulation of them (``*_host.cpp``).
+What runs under it runs the same Python and the same kernel source as on a GPU. Shared memory and warps are there for sources
+that bring an emulation of them (``*_host.cpp``).
 """
 
 from __future__ import annotations

@@ -63,7 +63,10 @@ class Operand:
 
 @dataclass(frozen=True, eq=False)
 class Begun:
-    """Accumulators made ready by the kernel ``gemm_begin``: how many outputs float32 does not hold, of how many nothing is proven."""
+    """Accumulators made ready by the kernel ``gemm_begin``.
+
+    ``beyond``: how many outputs float32 does not hold; ``unproven``: of how many nothing can be proven, those among them.
+    """
 
     values: Any
     beyond: int
@@ -192,7 +195,7 @@ def _tiles(a: Operand, b: Operand) -> int:
 
 
 def _wide(
-    a: tuple[Any, Any], b: tuple[Any, Any], rule: Rule, start: Any, finish: Epilogue, out: Any, begun: Begun | None = None
+    a: tuple[Any, Any], b: tuple[Any, Any], rule: Rule, start: Any, finish: Epilogue, out: Any, begun: Any = None
 ) -> Any:
     """All outputs, or those that the others do not hold."""
     cupy, groups = load.get_cupy(), a[0].shape[1] // 8

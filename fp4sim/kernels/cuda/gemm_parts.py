@@ -1,7 +1,7 @@
 """Products by parts of K on the GPU: a chain a part, joined in float32, then the epilogue; and epilogues of factors a row.
 
-A part's sum joins what is before it in the epilogue of its own chain, fl(sum * 1 + before), to nearest even. A zero of a chain is
-+0, so in which place a sum stands changes no bit, and a NaN that the GPU makes has the bits 0x7fffffff.
+A part's sum joins what is before it in the epilogue of its own chain, fl(sum * 1 + before), to nearest even. A NaN that the GPU
+makes has the bits 0x7fffffff.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def multiply_parts(
     epilogue: Epilogue | None = None,
     path: Path = "proven",
 ) -> Any:
-    """As :func:`fp4sim.kernels.cuda.gemm.multiply`, with K in ``parts``, slices of steps, which are joined from the first or last on.
+    """As :func:`fp4sim.kernels.cuda.gemm.multiply`, with K in ``parts``, slices of steps.
 
-    ``start`` is where the first part's chain begins.
+    ``backward``: sums are joined from the last part on. ``start``: where the first part's chain begins.
     """
     finish = epilogue or Epilogue()
     if len(parts) == 1 and finish.scales is None:
