@@ -1,8 +1,9 @@
 """Speed of the bit-accurate GEMM on a GPU beside a plain fp16 one: ``python benchmarks/cuda_gemm.py [--sizes 4096,8192]``.
 
 Needs CuPy and a GPU. TFLOP/s count 2 M N K; times are medians of runs between CUDA events, after warm-up, operands prepared
-anew each time. Peers in the same process: cuBLAS's fp16 GEMM with float32 accumulation (through torch where it is there, else
-CuPy), and the emulation of every output by one thread in 64-bit integers (``wide``), on a smaller product.
+anew each time. Beside the chain from +0: from an earlier product and from noise, in four parts of K, under a factor a row.
+Peers in the same process: cuBLAS's fp16 GEMM with float32 accumulation (through torch where it is there, else CuPy), and the
+emulation of every output by one thread in 64-bit integers (``wide``), on a smaller product.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from typing import Any
 import numpy as np
 
 from fp4sim.kernels.cuda.gemm import PATHS, multiply
+from fp4sim.kernels.cuda.gemm_launch import Epilogue
+from fp4sim.kernels.cuda.gemm_parts import multiply_parts
 from fp4sim.kernels.cuda.load import get_cupy
 from fp4sim.mma.instances import model_named
 from fp4sim.mma.on_gpu import gpu_rule
+from fp4sim.mma.order import Order
 
 RULE = gpu_rule(model_named("blackwell"), "ue4m3", 16)
 
@@ -60,6 +64,21 @@ def anything(rows: int, k: int, seed: int) -> tuple[Any, Any]:
     return codes, rng.integers(0, 0x7F, (rows, k // 16), dtype=cupy.uint8)
 
 
+def others(a: tuple[Any, Any], b: tuple[Any, Any], size: int) -> dict[str, Callable[[], Any]]:
+    """What is not the chain from +0 under one factor."""
+    cupy = get_cupy()
+    earlier = multiply(a, b, RULE).view(np.uint32)
+    noise = cupy.random.default_rng(3).standard_normal((size, size), cupy.float32).view(np.uint32)
+    scales = Epilogue(scales=(cupy.ones(size, np.float32), cupy.ones(size, np.float32)))
+    whole = [slice(0, size // 64)]
+    return {
+        "from an earlier product": lambda: multiply(a, b, RULE, start=earlier),
+        "from noise": lambda: multiply(a, b, RULE, start=noise),
+        "split-k:4": lambda: multiply_parts(a, b, RULE, Order(4).slices(size // 64)),
+        "a factor a row": lambda: multiply_parts(a, b, RULE, whole, epilogue=scales),
+    }
+
+
 def plain_fp16(size: int) -> Callable[[], Any]:
     try:
         import torch
@@ -85,6 +104,9 @@ def main() -> None:
             for path in PATHS[:2]:
                 ms = median_ms(lambda: multiply(a, b, RULE, path=path), options.runs)  # noqa: B023
                 rows.append((size, f"{name}, {path}", 2e-9 * size**3 / ms, peer))
+            if name == "Gaussian":
+                for other, function in others(a, b, size).items():
+                    rows.append((size, f"{name}, {other}", 2e-9 * size**3 / median_ms(function, options.runs), peer))
         small = tuple(part[:1024] for part in a), tuple(part[:1024] for part in b)
         ms = median_ms(lambda: multiply(*small, RULE, path="wide"), 3)  # noqa: B023
         rows.append((size, "peer: a thread an output, 64-bit", 2e-9 * size * 2**20 / ms, peer))

@@ -69,17 +69,18 @@ __device__ __forceinline__ void step_rows(float (&d)[COLUMNS / 8][4], u32 left, 
     }
 }
 
-// Tiles of 64 x 64, eight a tile of gemm_proven: those on its list, or all where `lists` is null.
+// Tiles of 64 x 64, eight a tile of gemm_proven: those on its list, or all where `lists` is null. begun: what gemm_begin made
+// of the accumulators to start from, or null for +0.
 extern "C" __global__ void __launch_bounds__(DENSE_THREADS, 3)
     gemm_dense(const u8* a, const u8* b, const u8* anchors_a, const u8* anchors_b, i64 rows, i64 columns, i64 steps, i64 fraction,
-               const float* unshift_a, const float* unshift_b, const float* c, const float* bias, float factor, float beta,
-               void* out, i64 kind, i64 m, i64 n, const u32* lists) {
+               const float* unshift_a, const float* unshift_b, const float* c, const float* bias, i64 factor, i64 beta, void* out,
+               i64 kind, i64 m, i64 n, const u32* lists, const float* begun) {
     extern __shared__ __align__(128) u8 shared[];
     const u32 stages = shared_address(shared), own = threadIdx.x * 16;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, tile_rows = (int)(rows / TILE_M);
     const int tile_columns = (int)(columns / TILE_N), row = 16 * (warp / 2), column = 32 * (warp % 2);
     const int items = DENSE_IN_TILE * (lists ? (int)lists[0] : tile_rows * tile_columns);
-    const Epilogue finish = {unshift_a, unshift_b, c, bias, factor, beta, out, (int)kind, (int)m, (int)n};
+    const Epilogue finish = epilogue(unshift_a, unshift_b, c, bias, factor, beta, out, kind, m, n);
     for (int item = blockIdx.x; item < items; item += gridDim.x) {
         const int index = item / DENSE_IN_TILE, part = item % DENSE_IN_TILE;
         const Place tile = tile_place(lists ? (int)lists[2 + index] : index, tile_rows, tile_columns);
@@ -105,6 +106,9 @@ extern "C" __global__ void __launch_bounds__(DENSE_THREADS, 3)
         __syncthreads();  // the tile before is stored
         for (int step = 0; step < DENSE_STAGES - 1; ++step) copy_step(step);
         float d[4][4] = {};
+        if (begun)
+#pragma unroll
+            for (int j = 0; j < 4; ++j) load_start(d[j], begun, columns, first_row + row, first_column + column + 8 * j, lane);
         for (int step = 0; step < steps; ++step) {
             wait_copies<DENSE_STAGES - 2>();
             __syncthreads();
@@ -126,13 +130,13 @@ extern "C" __global__ void __launch_bounds__(DENSE_THREADS, 3)
 // The subtiles on gemm_proven's list, one a warp, each with stages of its own.
 extern "C" __global__ void __launch_bounds__(SPARSE_THREADS)
     gemm_sparse(const u8* a, const u8* b, const u8* anchors_a, const u8* anchors_b, i64 rows, i64 columns, i64 steps, i64 fraction,
-                const float* unshift_a, const float* unshift_b, const float* c, const float* bias, float factor, float beta,
-                void* out, i64 kind, i64 m, i64 n, const u32* lists) {
+                const float* unshift_a, const float* unshift_b, const float* c, const float* bias, i64 factor, i64 beta, void* out,
+                i64 kind, i64 m, i64 n, const u32* lists, const float* begun) {
     extern __shared__ __align__(128) u8 shared[];
     const int lane = threadIdx.x % 32;
     const u32 stages = shared_address(shared) + threadIdx.x / 32 * SPARSE_STAGES * SPARSE_STAGE_BYTES;
     const u32 tiles = (u32)((rows / TILE_M) * (columns / TILE_N)), count = lists[1], across = (u32)(columns / 8);
-    const Epilogue finish = {unshift_a, unshift_b, c, bias, factor, beta, out, (int)kind, (int)m, (int)n};
+    const Epilogue finish = epilogue(unshift_a, unshift_b, c, bias, factor, beta, out, kind, m, n);
     for (u32 item = (blockIdx.x * blockDim.x + threadIdx.x) / 32; item < count; item += gridDim.x * blockDim.x / 32) {
         const u32 subtile = lists[2 + tiles + item];
         const int row = (int)(subtile / across) * 16, column = (int)(subtile % across) * 8;
@@ -153,6 +157,7 @@ extern "C" __global__ void __launch_bounds__(SPARSE_THREADS)
         };
         for (int step = 0; step < SPARSE_STAGES - 1; ++step) copy_step(step);
         float d[1][4] = {};
+        if (begun) load_start(d[0], begun, columns, row, column, lane);
         for (int step = 0; step < steps; ++step) {
             wait_copies<SPARSE_STAGES - 2>();
             __syncwarp();

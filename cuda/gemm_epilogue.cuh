@@ -1,7 +1,7 @@
 // What follows the steps: the row's and column's shifts are undone, then fp4sim.gemm's epilogue, each operation rounded once.
 #pragma once
 
-#include "portable.cuh"
+#include "tensor_core.cuh"
 
 namespace fp4 {
 
@@ -20,12 +20,8 @@ struct Epilogue {
         return bias ? add(d, bias[j]) : d;
     }
     __device__ __forceinline__ u16 narrow(float d) const {
-        u16 bits;
-        if (kind == FLOAT16) {
-            asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(d));
-            return bits;
-        }
-        asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(d));
+        if (kind == FLOAT16) return half_of(d);
+        const u16 bits = bfloat16_of(d);
         return (bits & 0x7FFFu) > 0x7F80u ? (u16)0x7FC0u : bits;
     }
     __device__ __forceinline__ void store(float product, int i, int j) const {
@@ -60,5 +56,11 @@ struct Epilogue {
             ((uint2*)out)[place] = make_uint2(narrow(d.x) | (u32)narrow(d.y) << 16, narrow(d.z) | (u32)narrow(d.w) << 16);
     }
 };
+
+// From the arguments of a kernel, whose numbers are all 64-bit integers: factor and beta by their bits.
+__device__ __forceinline__ Epilogue epilogue(const float* unshift_a, const float* unshift_b, const float* c, const float* bias,
+                                             i64 factor, i64 beta, void* out, i64 kind, i64 m, i64 n) {
+    return {unshift_a, unshift_b, c, bias, float_of((u32)factor), float_of((u32)beta), out, (int)kind, (int)m, (int)n};
+}
 
 }  // namespace fp4

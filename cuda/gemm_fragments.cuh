@@ -18,6 +18,13 @@ __device__ __forceinline__ uint4 load_columns(u32 tile, int column, int p, int l
     return load_matrices(tile + line * 128 + ((chunk ^ (line & 7)) << 4));
 }
 
+// 16 x 8 accumulators to start from, out of rows of `columns` floats.
+__device__ __forceinline__ void load_start(float (&d)[4], const float* begun, i64 columns, int row, int column, int lane) {
+    const float* at = begun + (i64)(row + lane / 4) * columns + column + 2 * (lane % 4);
+    const float2 upper = *reinterpret_cast<const float2*>(at), lower = *reinterpret_cast<const float2*>(at + 8 * columns);
+    d[0] = upper.x, d[1] = upper.y, d[2] = lower.x, d[3] = lower.y;
+}
+
 // Sums of ROWS x COLUMNS wait in shared memory, rows COLUMNS + 8 floats apart so that no banks meet.
 template <int COLUMNS> __device__ __forceinline__ void park(float* tile, const float (&d)[4], int row, int column, int lane) {
     float* at = tile + (row + lane / 4) * (COLUMNS + 8) + column + 2 * (lane % 4);

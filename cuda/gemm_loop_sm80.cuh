@@ -9,7 +9,9 @@ namespace fp4 {
 
 constexpr int PROVEN_THREADS = 8 * 32;
 
-__device__ __forceinline__ void multiply_tile(float (&d)[128], Proof& proof, const u8* a, const u8* b, i64 steps, u32 stages) {
+template <bool BEGUN>
+__device__ __forceinline__ void multiply_tile(float (&d)[128], Proof& proof, const u8* a, const u8* b, i64 steps, u32 stages,
+                                              const float* begun, i64 columns) {
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const u32 own = threadIdx.x * 16;
     auto copy_step = [&](i64 step) {
@@ -24,8 +26,7 @@ __device__ __forceinline__ void multiply_tile(float (&d)[128], Proof& proof, con
         commit_copies();
     };
     for (int step = 0; step < STAGES - 1; ++step) copy_step(step);
-#pragma unroll
-    for (int i = 0; i < 128; ++i) d[i] = 0.0f;
+    proof.begin<BEGUN>(d, begun, columns);
     proof.expect(0);
     for (i64 step = 0;; ++step) {
         if (step % 2 == 0) {

@@ -32,7 +32,9 @@ __device__ __forceinline__ void hold(float (&d)[128]) {  // nothing of d is read
     for (int i = 0; i < 128; ++i) asm volatile("" : "+f"(d[i])::"memory");
 }
 
-__device__ __forceinline__ void multiply_tile(float (&d)[128], Proof& proof, const u8* a, const u8* b, i64 steps, u32 stages) {
+template <bool BEGUN>
+__device__ __forceinline__ void multiply_tile(float (&d)[128], Proof& proof, const u8* a, const u8* b, i64 steps, u32 stages,
+                                              const float* begun, i64 columns) {
     __shared__ u64 barriers[2 * STAGES];
     const u32 full = shared_address(barriers), empty = full + 8 * STAGES;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
@@ -50,8 +52,7 @@ __device__ __forceinline__ void multiply_tile(float (&d)[128], Proof& proof, con
         for (int step = 0; step < AHEAD; ++step) copies.start(step);
 
     const int group = warp / 4;
-#pragma unroll
-    for (int i = 0; i < 128; ++i) d[i] = 0.0f;
+    proof.begin<BEGUN>(d, begun, columns);
     proof.expect(group);
     for (i64 step = 0;; ++step) {
         if ((step & 1) == group) {

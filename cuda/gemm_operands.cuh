@@ -10,6 +10,7 @@
 #pragma once
 
 #include "mma_step.cuh"
+#include "tensor_core.cuh"
 
 namespace fp4 {
 
@@ -80,21 +81,13 @@ FP4_HD float power(int exponent) {  // 2^exponent, held within the normal floats
 // Where the line of a row and a step lies, in lines: 128 bytes of values, 16 of anchors. `steps`: of 64 elements a row.
 FP4_HD i64 line_place(i64 row, i64 step, i64 steps) { return (row / 128 * steps + step) * 128 + row % 128; }
 
-#if defined(__CUDACC__)
+#if defined(__CUDACC__) || defined(FP4_COOPERATIVE)
 
 // Two fp16 numbers: codes in the low two nibbles of `codes`, times `scale` twice.
 __device__ __forceinline__ u32 scaled_pair(u32 codes, u32 scale) {
     const u32 high = __byte_perm(0x3E3C3800u, 0x46444240u, codes & 0x77u);  // high bytes of fp16 0, 0.5, ... 6
     const u32 pair = __byte_perm(high, 0u, 0x1404u) | (codes & 8u) << 12 | (codes & 0x80u) << 24;
-    u32 product;
-    asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(product) : "r"(pair), "r"(scale));
-    return product;
-}
-
-__device__ __forceinline__ u32 half_twice(float x) {
-    u32 bits;
-    asm("cvt.rn.f16x2.f32 %0, %1, %1;" : "=r"(bits) : "f"(x));
-    return bits;
+    return half_products(pair, scale);
 }
 
 // The sum of the squares of doubled magnitudes.

@@ -1,6 +1,7 @@
 // The GEMM for any scales and any accumulator: a thread an output, 64-bit integers. Correct first; tens of times slower.
 #pragma once
 
+#include "gemm_begin.cuh"
 #include "gemm_epilogue.cuh"
 #include "gemm_operands.cuh"
 #include "mma_step.cuh"
@@ -31,13 +32,15 @@ extern "C" __global__ void gemm_wide_operand(const u8* codes, const u8* scales, 
     out[place] = wide;
 }
 
-// start: the accumulator's bits, or null for +0.
+// start: the accumulator's bits, or null for +0. begun: null, or what gemm_begin made of them; then only the outputs that it
+// left to this kernel are computed.
 extern "C" __global__ void gemm_wide(const WideGroup* a, const WideGroup* b, const u32* nan_a, const u32* nan_b, i64 groups,
-                                     i64 unit, i64 fraction, i64 floor, const u32* start, const float* c, const float* bias,
-                                     float factor, float beta, void* out, i64 kind, i64 m, i64 n) {
+                                     i64 unit, i64 fraction, i64 floor, const u32* start, const float* begun, i64 columns,
+                                     const float* c, const float* bias, i64 factor, i64 beta, void* out, i64 kind, i64 m,
+                                     i64 n) {
     const i64 place = (i64)blockIdx.x * blockDim.x + threadIdx.x;
     const int i = (int)(place / n), j = (int)(place % n);
-    if (i >= m) return;
+    if (i >= m || (begun && !is_nan(bits_of(begun[i * columns + j])))) return;
     u32 d = start ? start[place] : 0u;
     for (i64 step = 0; step < groups; step += 4) {
         Term terms[4];
@@ -50,7 +53,7 @@ extern "C" __global__ void gemm_wide(const WideGroup* a, const WideGroup* b, con
         d = wide_step(terms, (int)unit, d, (int)fraction, (int)floor);
     }
     if (nan_a[i] | nan_b[j]) d = MAGNITUDE;
-    const Epilogue finish = {nullptr, nullptr, c, bias, factor, beta, out, (int)kind, (int)m, (int)n};
+    const Epilogue finish = epilogue(nullptr, nullptr, c, bias, factor, beta, out, kind, m, n);
     finish.store(float_of(d), i, j);
 }
 

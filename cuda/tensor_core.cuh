@@ -1,7 +1,9 @@
-// Tensor-core instructions and asynchronous copies, as thin wrappers.
+// Tensor-core instructions, asynchronous copies and conversions to 16 bits, as thin wrappers.
 #pragma once
 
 #include "portable.cuh"
+
+#if defined(__CUDACC__)
 
 namespace fp4 {
 
@@ -16,6 +18,30 @@ __device__ __forceinline__ void mma_16816_zero(float (&d)[4], uint4 a, u32 b0, u
     asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%10,%10,%10,%10};"
         : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])
         : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "r"(b0), "r"(b1), "f"(0.0f));
+}
+
+__device__ __forceinline__ u16 half_of(float x) {  // to nearest even
+    u16 bits;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+    return bits;
+}
+
+__device__ __forceinline__ u16 bfloat16_of(float x) {
+    u16 bits;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+    return bits;
+}
+
+__device__ __forceinline__ u32 half_twice(float x) {
+    u32 bits;
+    asm("cvt.rn.f16x2.f32 %0, %1, %1;" : "=r"(bits) : "f"(x));
+    return bits;
+}
+
+__device__ __forceinline__ u32 half_products(u32 x, u32 y) {  // two of them
+    u32 product;
+    asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(product) : "r"(x), "r"(y));
+    return product;
 }
 
 __device__ __forceinline__ u32 shared_address(const void* pointer) { return (u32)__cvta_generic_to_shared(pointer); }
@@ -122,3 +148,5 @@ __device__ __forceinline__ void wgmma_256(float (&d)[128], u64 a, u64 b) {
 #endif
 
 }  // namespace fp4
+
+#endif

@@ -9,17 +9,20 @@ import numpy as np
 from fp4sim.errors import UsageError
 from fp4sim.gpu.arrays import is_on_device, place_of
 from fp4sim.gpu.dequantize import as_origin
+from fp4sim.kernels.cuda import load
 from fp4sim.kernels.cuda.arrays import on_host
-from fp4sim.kernels.cuda.gemm import OUTS, PATHS, Epilogue, multiply
-from fp4sim.kernels.cuda.load import get_cupy
+from fp4sim.kernels.cuda.gemm import PATHS
+from fp4sim.kernels.cuda.gemm_launch import OUTS, Epilogue
+from fp4sim.kernels.cuda.gemm_parts import multiply_parts
 from fp4sim.mma.on_gpu import gpu_rule
-from fp4sim.mma.order import CHAIN
 
 if TYPE_CHECKING:
     from fp4sim.mma.model import MmaModel
     from fp4sim.mma.operands import ScaleFormat
     from fp4sim.mma.order import Order
     from fp4sim.packed import PackedTensor
+
+_STEP_BYTES = 32  # of codes
 
 
 def gemm_on_device(
@@ -36,26 +39,23 @@ def gemm_on_device(
 ) -> Any:
     """See :func:`fp4sim.gemm`; the operands have been checked."""
     for name, operand in (("a", a), ("b", b)):
-        if operand.tensor_scale.ndim:
-            raise UsageError(f"{name} has a tensor scale a row, which the GPU does not compute: move both with to_host")
         if isinstance(operand.packed, np.ndarray):
             raise UsageError(
                 f"{name} is on the host and the other operand on the GPU: move one with to_device or to_host"
             )
-    _check_order(order)
     if out not in OUTS:
         raise UsageError(f"out={out!r}: {', '.join(OUTS)}")
     if beta is not None and c is None:
         raise UsageError("beta is given without c: it is the factor of c")
     shape, rule = (a.shape[0], b.shape[0]), gpu_rule(model, *kind)
     with place_of(a.packed, on_torch_stream=a.origin == "torch"):
-        scales = on_host(a.tensor_scale), on_host(b.tensor_scale)
-        with np.errstate(all="ignore"):
-            factor = np.float32(scales[0] * scales[1]) * alpha
+        factor, scales = _factors(a, b, alpha)
         addend, offset = _float32("c", c, shape), _float32("bias", bias, shape[1:])
-        epilogue = Epilogue(float(factor), addend, 1.0 if beta is None else float(beta), offset, out)
+        epilogue = Epilogue(factor, addend, 1.0 if beta is None else float(beta), offset, out, scales)
         left, right = ((_contiguous(x.packed), _scales(x)) for x in (a, b))
-        return as_origin(multiply(left, right, rule, epilogue=epilogue), out, a.origin)
+        parts = order.slices(-(-left[0].shape[1] // _STEP_BYTES))
+        product = multiply_parts(left, right, rule, parts, backward=order.backward, epilogue=epilogue)
+        return as_origin(product, out, a.origin)
 
 
 def block_scaled_on_device(
@@ -67,10 +67,9 @@ def block_scaled_on_device(
     chosen = next((known for known in PATHS if known == path), "proven" if path == "compiled" else None)
     if chosen is None:
         raise UsageError(f"path {path!r} on a GPU: compiled, {', '.join(PATHS)}")
-    _check_order(order)
     rule, names = gpu_rule(model, fmt, block), ("a_packed", "b_packed", "c", "a_scale", "b_scale")
     with place_of(arrays[0]):
-        cupy, given = get_cupy(), {}
+        cupy, given = load.get_cupy(), {}
         for name, array in zip(names, arrays, strict=True):
             if not is_on_device(array):
                 raise UsageError(f"{name} is on the host and a_packed on the GPU: all five must lie together")
@@ -81,17 +80,24 @@ def block_scaled_on_device(
         check_shapes({name: array.shape for name, array in given.items()}, block)
         out = cupy.empty(given["c"].shape, np.float32)
         lifted = [x if x.ndim == 3 else x[None] for x in (*given.values(), out)]
+        parts = order.slices(-(-arrays[0].shape[-1] // _STEP_BYTES))
         for a, b, c, sa, sb, d in zip(*lifted, strict=True):
-            start = c.view(np.uint32)
-            d[...] = multiply((a, sa), (b, sb), rule, start=start if bool(start.any()) else None, path=chosen)
+            words, last = c.view(np.uint32), Epilogue(c=c.view(np.float32)) if order.c_last else Epilogue()
+            start = words if not order.c_last and bool(words.any()) else None
+            d[...] = multiply_parts(
+                (a, sa), (b, sb), rule, parts, backward=order.backward, start=start, epilogue=last, path=chosen
+            )
         return out
 
 
-def _check_order(order: Order) -> None:
-    if order != CHAIN:
-        raise UsageError(
-            f"order {order} is not computed on the GPU, which chains all steps: give NumPy arrays for the CPU"
-        )
+def _factors(a: PackedTensor, b: PackedTensor, alpha: np.float32) -> tuple[float, tuple[Any, Any] | None]:
+    """What a product is multiplied by: one number; or alpha, and the tensor scales of rows and columns."""
+    if a.tensor_scale.ndim == b.tensor_scale.ndim == 0:
+        with np.errstate(all="ignore"):
+            return float(np.float32(on_host(a.tensor_scale) * on_host(b.tensor_scale)) * alpha), None
+    tall = (np.broadcast_to(on_host(x.tensor_scale), x.shape[:1]) for x in (a, b))
+    rows, columns = (load.get_cupy().asarray(np.ascontiguousarray(scales)) for scales in tall)
+    return float(alpha), (rows, columns)
 
 
 def _scales(x: PackedTensor) -> Any:
@@ -101,14 +107,14 @@ def _scales(x: PackedTensor) -> Any:
 
 
 def _contiguous(array: Any) -> Any:
-    return get_cupy().ascontiguousarray(array)
+    return load.get_cupy().ascontiguousarray(array)
 
 
 def _float32(name: str, value: Any, shape: tuple[int, ...]) -> Any:
     """A float32 CuPy array of a shape, or None. Raises UsageError."""
     if value is None:
         return None
-    cupy = get_cupy()
+    cupy = load.get_cupy()
     array = cupy.from_dlpack(value) if is_on_device(value) else cupy.asarray(np.asarray(value))
     if array.dtype != np.float32 or array.shape != shape:
         raise UsageError(f"{name} is {array.dtype.name} of shape {array.shape}: it must be float32 of shape {shape}")

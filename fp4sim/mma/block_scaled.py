@@ -52,8 +52,8 @@ def block_scaled_mma(
         threads: worker threads; None means all processors. No thread count changes a bit.
 
     All five arrays may have one more axis in front, of independent products. On a GPU all five are CuPy's or torch's there,
-    the result is CuPy's, and ``path`` is ``"compiled"``, ``"proven"``, ``"emulated"`` or ``"wide"``; a C that is not all +0
-    takes the slow wide path.
+    the result is CuPy's, and ``path`` is ``"compiled"``, ``"proven"``, ``"emulated"`` or ``"wide"``. What float32 does not hold
+    there takes the slow wide path: MXFP4 rows wider than 26 binades, and single accumulators (docs/gemm.md).
 
     Returns:
         float32 of the shape of C. A NaN scale byte anywhere in a row of A or B, or NaN in C, gives NaN with the bits

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fp4sim.errors import UsageError
-from fp4sim.kernels.cuda.gemm import ANCHORINGS, NO_FLOOR, Rule
+from fp4sim.kernels.cuda.gemm_launch import ANCHORINGS, NO_FLOOR, Rule
 from fp4sim.mma.operands import scale_table
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import pytest
 
 from fp4sim import statistic
 from fp4sim.errors import DeviceError
-from fp4sim.kernels.cuda import load
+from fp4sim.kernels.cuda import gemm_launch, load
 from tests.cuda.fake_cupy import FakeCupy, fake_kernel
 
 
@@ -17,7 +17,10 @@ def host_device(monkeypatch):
     monkeypatch.setattr(load, "get_cupy", lambda: fake)
     monkeypatch.setattr(load, "kernel", fake_kernel)
     monkeypatch.setattr(load, "processors", lambda: 1)
-    return fake
+    monkeypatch.setattr(load, "target", lambda: "sm_80")
+    gemm_launch.forget()
+    yield fake
+    gemm_launch.forget()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """A CuPy whose device is the host: as strict as CuPy about which array lies where, and its kernels run one thread at a time.
 
-What runs under it runs the same Python and the same kernel source as on a GPU; only shared memory and warps are missing.
+What runs under it runs the same Python and the same kernel source as on a GPU. Shared memory and warps are there for sources
+that bring an emulation of them (``*_host.cpp``).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import ctypes
 from collections.abc import Sequence
 from contextlib import nullcontext
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -110,13 +111,21 @@ for _name in (*_UNARY, *_BITWISE, *_NUMBERS, "rand", "ror", "rxor", "radd", "rsu
     setattr(ndarray, f"__{_name}__", _operator(f"__{_name}__"))
 
 
+class FakeDevice(nullcontext[None]):
+    """The one there is, with room for two stages of the GEMM, which is the least that it takes."""
+
+    attributes: ClassVar = {"MaxSharedMemoryPerBlockOptin": 100 << 10}
+
+    def __init__(self, index: int = 0) -> None:
+        assert index == 0
+        super().__init__()
+        self.id = index
+
+
 class FakeCuda:
     """Devices and streams, of which there is one."""
 
-    @staticmethod
-    def Device(index: int) -> Any:  # noqa: N802
-        assert index == 0
-        return nullcontext()
+    Device = FakeDevice
 
 
 class FakeCupy:
@@ -139,7 +148,7 @@ class FakeCupy:
         return lambda *args, **options: _device(found(*_bare(args), **_bare(options)))
 
 
-def fake_kernel(source: str, function: str, defines: Sequence[str] = ()) -> Any:
+def fake_kernel(source: str, function: str, defines: Sequence[str] = (), *, arch: str | None = None) -> Any:
     """What load.kernel gives: a call that runs every thread in turn."""
     own = source.replace(".cu", "_host.cpp")  # kernels whose threads work together bring their own emulation
     library = host_library(own if (HERE / own).is_file() else source, tuple(defines))

@@ -16,17 +16,25 @@ from tests.cuda.packed_cases import FUSED
 
 
 def products(cupy) -> int:
-    """The GEMM by every path, on shapes that fill no tile."""
+    """The GEMM by every path, from several accumulators, in parts and under a factor a row, on shapes that fill no tile."""
     rng = np.random.default_rng(1)
     count = 0
     for m, n, k in ((1, 1, 32), (130, 260, 160), (300, 40, 1056)):
         for kind, top in ((("ue4m3", 16), 0x7F), (("ue8m0", 32), 0xFF), (("ue8m0", 16), 8)):
             a, b = (to_gpu(cupy, rng.integers(0, 256, (rows, k // 2)).astype(np.uint8)) for rows in (m, n))
             sides = (rng.integers(0, top, (rows, k // kind[1])).astype(np.uint8) for rows in (m, n))
-            scales, c = [to_gpu(cupy, side) for side in sides], cupy.zeros((m, n), cupy.float32)
-            for path in ("proven", "emulated", "wide"):
-                block_scaled_mma(a, b, c, *scales, scale_format=kind[0], block=kind[1], path=path)
-                count += 1
+            scales = [to_gpu(cupy, side) for side in sides]
+            quarters = rng.integers(-9, 9, (m, n)) / np.float32(4)
+            starts = np.zeros_like(quarters), quarters, quarters + np.float32(1e-7), quarters * np.float32(2.0**120)
+            for c in (to_gpu(cupy, start.astype(np.float32)) for start in starts):
+                for path in ("proven", "emulated", "wide"):
+                    order = "chain" if path == "wide" else "stream-k:1:c-last" if count % 2 else "split-k:3"
+                    block_scaled_mma(a, b, c, *scales, scale_format=kind[0], block=kind[1], path=path)
+                    block_scaled_mma(a, b, c, *scales, scale_format=kind[0], block=kind[1], path=path, order=order)
+                    count += 2
+        x, w = (fp4sim.quantize(to_gpu(cupy, adversarial(rows, k, np.float32)), "nvfp4@ts:row") for rows in (m, n))
+        fp4sim.gemm(x, w, order="split-k:2", out="bfloat16")
+        count += 1
     return count
 
 

@@ -19,15 +19,15 @@ pytestmark = pytest.mark.gpu
 PATHS = ("compiled", "proven", "emulated", "wide")
 
 
-def on_gpu(gpu, ops, kind, model="blackwell", path="compiled"):
-    given = {"scale_format": kind[0], "block": kind[1], "model": model, "path": path}
+def on_gpu(gpu, ops, kind, model="blackwell", path="compiled", order="chain"):
+    given = {"scale_format": kind[0], "block": kind[1], "model": model, "path": path, "order": order}
     return block_scaled_mma(*(to_gpu(gpu, np.ascontiguousarray(part)) for part in ops), **given).get().view(np.uint32)
 
 
-def gaussian(seed, rows, k, spread=0):
+def gaussian(seed, rows, k, spread=0, spec="nvfp4"):
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((rows, k)) * np.exp2(rng.integers(-spread, spread + 1, (rows, 1)))
-    return fp4sim.quantize(x.astype(np.float32), "nvfp4")
+    return fp4sim.quantize(x.astype(np.float32), spec)
 
 
 def test_golden_words(gpu):
@@ -82,6 +82,32 @@ def test_epilogue(out, gpu):
     d = fp4sim.gemm(a.to_device(), b.to_device(), to_gpu(gpu, c), bias=to_gpu(gpu, bias), **given).get()
     word = np.uint32 if out == "float32" else np.uint16
     np.testing.assert_array_equal(d.view(word), expected.view(word))
+
+
+@pytest.mark.parametrize("order", ["split-k:4", "stream-k:3:4:11", "split-k:3:backward"])
+@pytest.mark.parametrize("specs", [("nvfp4", "nvfp4@ts:row"), ("nvfp4@ts:row", "nvfp4@ts:row"), ("mxfp4", "mxfp4")])
+def test_orders_and_tensor_scales_a_row(specs, order, gpu):
+    a, b = gaussian(3, 131, 1000, 3, specs[0]), gaussian(4, 270, 1000, 3, specs[1])
+    for out, word in (("float32", np.uint32), ("bfloat16", np.uint16)):
+        expected = fp4sim.gemm(a, b, order=order, out=out, alpha=0.7)
+        found = fp4sim.gemm(a.to_device(), b.to_device(), order=order, out=out, alpha=0.7).get()
+        np.testing.assert_array_equal(found.view(word), expected.view(word))
+
+
+@pytest.mark.parametrize("path", ["compiled", "emulated"])
+@pytest.mark.parametrize("order", ["chain", "split-k:2", "split-k:2:c-last"])
+def test_accumulators(order, path, gpu):
+    """A product, noise, and both with single words that float32 does not hold under the rows' shifts."""
+    kind, rng = ("ue4m3", 16), np.random.default_rng(10)
+    a, b, _, sa, sb = operands(10, "ordinary", kind, m=300, n=600, blocks=64)
+    product = multiply((a, b, np.zeros((300, 600), np.uint32), sa, sb), kind, "blackwell")
+    noise = rng.standard_normal(product.shape).astype(np.float32).view(np.uint32)
+    for start in (product, noise):
+        for words in (start, np.where(rng.random(start.shape) < 1e-3, rng.integers(0, 1 << 32, start.shape), start)):
+            ops = (a, b, words.astype(np.uint32), sa, sb)
+            given = {"scale_format": kind[0], "block": kind[1], "order": order}
+            expected = block_scaled_mma(*ops, **given).view(np.uint32)
+            np.testing.assert_array_equal(on_gpu(gpu, ops, kind, path=path, order=order), expected)
 
 
 @pytest.mark.parametrize(("k", "same_sign"), [(4096, False), (16384, False), (2048, True), (1024, True)])

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fp4sim.kernels.cuda.gemm import ANCHORINGS, Rule
+from fp4sim.kernels.cuda.gemm_launch import ANCHORINGS, Rule
 from fp4sim.mma import model_named
 from fp4sim.mma.on_gpu import gpu_rule
 from tests.conftest import golden

@@ -7,7 +7,7 @@ import pytest
 
 from fp4sim.errors import UsageError
 from fp4sim.floats import E8M0, UE4M3
-from fp4sim.kernels.cuda.gemm import NO_FLOOR
+from fp4sim.kernels.cuda.gemm_launch import NO_FLOOR
 from fp4sim.mma import model_named, model_names
 from fp4sim.mma.on_gpu import covers, gpu_rule
 
