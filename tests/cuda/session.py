@@ -63,6 +63,7 @@ def parts(out: Path) -> tuple[Part, ...]:
         Part("crosscheck-quick", (*crosscheck, "--quick", "-o", str(out / "evidence-quick.json")), 60),
         Part("checks", ("-m", "tests.cuda.gpu_checks"), 210),
         Part("crosscheck", (*crosscheck, "--fit-mma", "-o", str(out / "evidence.json")), 200),
+        Part("products", ("-m", "tests.cuda.gemm_checks"), 60),
         Part("pytest", ("-m", "pytest", "-q", "-m", "gpu", "tests/cuda", "-k", "not as_on_the_cpu"), 150, "pytest"),
         Part("racecheck", (*sanitize, "racecheck", *kernels), 150, SANITIZER),
         Part("memcheck", (*sanitize, "memcheck", *kernels), 120, SANITIZER),
