@@ -118,14 +118,8 @@ template <bool BEGUN> __device__ __forceinline__ void prove_tile(const ProvenArg
     const int tile_rows = (int)(rows / TILE_M), tile_columns = (int)(columns / TILE_N);
     const Place tile = tile_place(blockIdx.x, tile_rows, tile_columns);
     const int row = tile.row * TILE_M + 16 * warp + lane / 4;
-    u32* lists = x.lists;
     if (threadIdx.x == 0) failures = 0;
     const int wide = (int)x.fraction - x.pool_spread[tile.column];
-    // Where no row can be proven, nothing is multiplied. Blocks of a cluster decide alike: on the 256 rows of both.
-    if (__syncthreads_and(x.spread[tile.row / 2 * 2 * TILE_M + threadIdx.x] > wide)) {
-        if (threadIdx.x == 0) lists[2 + atomicAdd(&lists[0], 1u)] = blockIdx.x;
-        return;
-    }
     Proof proof = {x.norms + row,   x.pool + tile.column,   steps,                     rows,
                    columns / POOL, x.spread[row] > wide, x.spread[row + 8] > wide};
 
@@ -138,6 +132,7 @@ template <bool BEGUN> __device__ __forceinline__ void prove_tile(const ProvenArg
 
     if (lane == 0 && proof.failed) atomicAdd(&failures, __popc(proof.failed));
     __syncthreads();
+    u32* lists = x.lists;
     if (failures > MANY_FAILURES) {
         if (threadIdx.x == 0) lists[2 + atomicAdd(&lists[0], 1u)] = blockIdx.x;
         return;

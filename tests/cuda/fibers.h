@@ -70,16 +70,6 @@ struct Barrier {
 
 static Barrier all_threads, of_warp[32];
 static void __syncthreads() { all_threads.wait(0, (unsigned)fibers.size()); }
-static int __syncthreads_and(int predicate) {
-    static int all[2];
-    static unsigned int turn[1024];
-    int& here = all[turn[threadIdx.x]++ & 1];  // a block may be at the next one before all have read this one
-    if (threadIdx.x == 0) here = 1;
-    __syncthreads();
-    if (!predicate) here = 0;
-    __syncthreads();
-    return here;
-}
 static void __syncwarp() { of_warp[threadIdx.x / 32].wait(threadIdx.x & ~31u, (threadIdx.x | 31u) + 1); }
 
 // What each of the warp's 32 lanes gives, seen by all; held until the warp meets again.
