@@ -115,17 +115,19 @@ def prepare(codes: Any, scales: Any, rule: Rule) -> Operand:
     """Values, anchors and bounds of an operand's rows."""
     cupy, rows, groups = load.get_cupy(), codes.shape[0], codes.shape[1] // 8
     high, wide = -(-rows // _POOL) * _POOL, -(-groups // _CHUNK) * _CHUNK
+    pools = high // _POOL
+    zeros = cupy.zeros((wide // 4 + 1) * pools + 4, np.int32)  # at once: a small launch takes as long as a large one
     operand = Operand(
         rows,
         (high, wide),
         values=cupy.empty((high, wide * 16), np.uint16),
         anchors=cupy.empty((high, wide), np.uint32),
         norms=cupy.empty((wide // 4, high), np.float32),
-        pool=cupy.zeros((wide // 4, high // _POOL), np.int32),
+        pool=zeros[: wide // 4 * pools].reshape(wide // 4, pools),
         spread=cupy.empty(high, np.int32),
-        pool_spread=cupy.zeros(high // _POOL, np.int32),
+        pool_spread=zeros[-4 - pools : -4],
         unshift=cupy.empty(high, np.float32),
-        extremes=cupy.zeros(4, np.int32),
+        extremes=zeros[-4:],
     )
     table, numbers = table_of(rule), (rows, groups, high, wide, rule.block, rule.unit, ANCHORINGS.index(rule.anchoring))
     arrays = (operand.values, operand.anchors, operand.norms, operand.pool, operand.spread, operand.pool_spread)
@@ -165,8 +167,7 @@ def _begin(start: Any, a: Operand, b: Operand) -> Begun:
 
 def _proven(a: Operand, b: Operand, rule: Rule, finish: Epilogue, out: Any, begun: Begun | None) -> None:
     cupy, tiles = load.get_cupy(), _tiles(a, b)
-    lists = cupy.empty(2 + 257 * tiles, np.uint32)
-    lists[:2] = 0
+    lists = cupy.zeros(2 + 257 * tiles, np.uint32)
     bounds = (a.norms, b.pool, a.spread, b.pool_spread)
     numbers = (a.padded[0], b.padded[0], a.padded[1] // 4, rule.fraction)
     ends = (a.unshift, b.unshift, *tail(finish, out), lists)
