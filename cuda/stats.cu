@@ -7,9 +7,6 @@ using namespace fp4;
 
 namespace {
 
-#ifndef AHEAD
-#define AHEAD 16
-#endif
 constexpr int THREADS = 256, BLOCKS_PER_THREAD = 16;  // a chunk: 4096 blocks, whose sums are one row of the output
 enum { X2, X_XHAT, XHAT2, E, E2, E2_SCALE_ZERO, E2_OVER, E2_FLUSHED };
 // N_KEPT: elements of code 0 that were not flushed: zeros, and those of blocks whose scale is 0.
@@ -172,7 +169,7 @@ __device__ __forceinline__ void stats(
         i64 block = chunk * per_chunk + threadIdx.x;
         const i64 ahead = blocks > block ? (blocks - block + THREADS - 1) / THREADS : 0;
         const int count = ahead < BLOCKS_PER_THREAD ? (int)ahead : BLOCKS_PER_THREAD;
-        constexpr bool ahead_of_use = HALVES * Sixteen<type>::WORDS <= AHEAD;  // more would take too many registers
+        constexpr bool ahead_of_use = HALVES * Sixteen<type>::WORDS <= 16;  // more would take too many registers
         Sixteen<type> next[HALVES];
         if (ahead_of_use && count > 0) load<type, HALVES>(x, which[block], next);
         FP4_ROLLED
@@ -184,16 +181,6 @@ __device__ __forceinline__ void stats(
                 if (k + 1 < count) load<type, HALVES>(x, which[block + THREADS], next);
             } else {
                 load<type, HALVES>(x, which[block], halves);
-#if defined(FP4_PREFETCH) && defined(__CUDA_ARCH__)
-                if (k + 1 < count) {
-                    const u32* ahead = (const u32*)x + which[block + THREADS] * (HALVES * Sixteen<type>::WORDS);
-#if FP4_PREFETCH == 1
-                    asm volatile("prefetch.global.L1 [%0];" ::"l"(ahead));
-#else
-                    asm volatile("prefetch.global.L2 [%0];" ::"l"(ahead));
-#endif
-                }
-#endif
             }
             one_block<type, HALVES, NEAR>(x, which[block], halves, table, bins, &hint, f);
         }

@@ -10,13 +10,11 @@ using namespace fp4;
 
 namespace {
 
-#ifndef FP4_COUNTERS
-#define FP4_COUNTERS 768
+// Threads of a thread block that counts: its bins fill a multiprocessor's shared memory. Tests on the host take fewer.
+#if !defined(FP4_COUNTERS_16)
+#define FP4_COUNTERS_16 768
+#define FP4_COUNTERS_32 512
 #endif
-#ifndef FP4_EARLY
-#define FP4_EARLY 1
-#endif
-constexpr int COUNTERS = FP4_COUNTERS;  // threads of a thread block that counts: its bins fill a multiprocessor's shared memory
 constexpr u32 NEGATIVE = 1u << 15, CODES = 256, UNCOUNTED = ~0u;
 
 // What all thread blocks add to, zero before. key: see key_of. Behind it lie the bins of positive, then of negative elements.
@@ -235,7 +233,7 @@ __device__ __noinline__ void refresh(const ValueTable* values, const Totals* tot
 
 __device__ __forceinline__ u32 warp_sum(u32 x) { return __reduce_add_sync(~0u, x); }
 
-template <int Q>
+template <int Q, int COUNTERS>
 __device__ __forceinline__ void value_counts(
     const void* x, u32 blocks, const ValueTable* values, Totals* totals, double* ratios, i64* places, u32* left, u32 room) {
     u32* const memory = words();
@@ -251,7 +249,6 @@ __device__ __forceinline__ void value_counts(
                   1 + values->flush + values->below, kept(values->below - base()), kept(base() + bins), 0, 0, 0, {-1.0, -1}};
     const u32 groups = (blocks + 31) / 32, step = kept(gridDim.x * (COUNTERS / 32));
     u32 n = blockIdx.x * (COUNTERS / 32) + warp;
-#if FP4_EARLY
     // A group is looked at before the one before it is counted: what is asked of shared memory would queue behind that.
     Group<Q> group, next;
     if (n < groups) group.load(x, n, blocks, lane);
@@ -266,17 +263,6 @@ __device__ __forceinline__ void value_counts(
         c.take(n, lane, group, seen);
         group = next, next = last, seen = soon;
     }
-#else
-    Group<Q> next;
-    if (n < groups) next.load(x, n, blocks, lane);
-    FP4_ROLLED
-    for (u32 turns = warp; n < groups; n += step, --turns) {
-        const Group<Q> group = next;
-        if (n + step < groups) next.load(x, n + step, blocks, lane);
-        if ((turns & 31) == 0) refresh(values, totals, lane);
-        c.take(n, lane, group, c.look(n, lane, group));
-    }
-#endif
     __syncwarp();
     const u32 plus = warp_sum(c.positive_zeros), minus = warp_sum(c.negative_zeros), zero_blocks = warp_sum(c.zero_blocks);
     if (lane == 0) {
@@ -297,14 +283,14 @@ __device__ __forceinline__ void value_counts(
 
 }  // namespace
 
-#define VALUE_COUNTS(name, pieces)                                                                                          \
-    extern "C" __global__ void __launch_bounds__(COUNTERS, 1) name(                                                         \
+#define VALUE_COUNTS(name, pieces, counters)                                                                                \
+    extern "C" __global__ void __launch_bounds__(counters, 1) name(                                                         \
         const void* x, i64 blocks, const ValueTable* values, Totals* totals, double* ratios, i64* places, u32* left,        \
         i64 room) {                                                                                                         \
-        value_counts<pieces>(x, (u32)blocks, values, totals, ratios, places, left, (u32)room);                              \
+        value_counts<pieces, counters>(x, (u32)blocks, values, totals, ratios, places, left, (u32)room);                    \
     }
-VALUE_COUNTS(value_counts_16, 1)
-VALUE_COUNTS(value_counts_32, 2)
+VALUE_COUNTS(value_counts_16, 1, FP4_COUNTERS_16)
+VALUE_COUNTS(value_counts_32, 2, FP4_COUNTERS_32)
 
 // The sums of stats.cu: a thread a bin, a row of sums a thread block.
 extern "C" __global__ void __launch_bounds__(256) value_sums(const ValueTable* values, Totals* totals, double* sums) {

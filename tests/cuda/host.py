@@ -17,7 +17,7 @@ from fp4sim.kernels.cuda.sources import source_folder
 
 HERE = Path(__file__).parent
 COUNTERS = 64  # threads of value_counts.cu here
-FEWER = (f"FP4_COUNTERS={COUNTERS}",)
+FEWER = (f"FP4_COUNTERS_16={COUNTERS}", f"FP4_COUNTERS_32={COUNTERS}")
 TOGETHER = ("stats.cu", "value_counts.cu", "hadamard.cu", "eden.cu")  # kernels whose threads use barriers and shuffles
 
 

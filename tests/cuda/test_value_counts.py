@@ -24,7 +24,7 @@ SLOW = [pytest.param(text, marks=() if text in LEAN else pytest.mark.slow) for t
 
 @pytest.fixture(autouse=True)
 def few_threads(host_device, monkeypatch):
-    monkeypatch.setattr(value_counts, "_THREADS", COUNTERS)
+    monkeypatch.setattr(value_counts, "_THREADS", {16: COUNTERS, 32: COUNTERS})
 
 
 def normal(rows: int = 20) -> np.ndarray:
@@ -123,8 +123,15 @@ def test_window(text):
         value = floats(magnitudes)
         z = value * table.factor[code]
         assert np.array_equal(np.flatnonzero(z > np.float32(0.25)) + 1, np.arange(limit, amax + 1))
-        r = np.array([min((0, 0.5, 1, 1.5, 2, 3, 4, 6), key=lambda g, one=one: (abs(g - one), g % 1 == 0.5)) for one in z[limit - 1 :]])
-        error = np.concatenate([value[: limit - 1], np.abs(r * table.decode[code] - value[limit - 1 :].astype(np.float64))])
+        r = np.array(
+            [
+                min((0, 0.5, 1, 1.5, 2, 3, 4, 6), key=lambda g, one=one: (abs(g - one), g % 1 == 0.5))
+                for one in z[limit - 1 :]
+            ]
+        )
+        error = np.concatenate(
+            [value[: limit - 1], np.abs(r * table.decode[code] - value[limit - 1 :].astype(np.float64))]
+        )
         worst = float(error.max()) * (1 / float(value[-1]))
         assert out["worst"][at] in (worst, -1) and out["bound"][at] >= worst
         bins = 1 + window.flush + (code - window.first) * window.width + magnitudes[limit - 1 :] - limit

@@ -133,9 +133,7 @@ def measured(x: Any, block: int, table: ScaleTable, grid: int | None = None, lis
     return TensorStats(total, found[_HEAD + 16 :], lost)
 
 
-def launch(
-    x: Any, block: int, table: ScaleTable, ready: Any, grid: int | None = None, listed: Any = None
-) -> Launched:
+def launch(x: Any, block: int, table: ScaleTable, ready: Any, grid: int | None = None, listed: Any = None) -> Launched:
     """Start the kernel; ``ready``: ``table`` on the device, ``listed`` as in :func:`measured`."""
     blocks = x.size // block if listed is None else listed.size
     chunks = -(-blocks // _CHUNK)

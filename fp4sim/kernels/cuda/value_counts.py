@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SOURCE = "value_counts.cu"
-_THREADS = 768
+_THREADS = {16: 768, 32: 512}  # by block, as in the source
 _CAUSES = 2  # over, flushed; then come sixteen codes
 _COUNTS = _CAUSES + 16
 _CODES = 256
@@ -54,7 +54,8 @@ class Found:
 def count_values(x: Any, block: int, window: Window, table: Any, grid: int | None = None) -> Counted:
     """Count, then sum; ``table``: ``window.table()`` on the device."""
     blocks = x.size // block
-    size = min(grid or load.processors(), -(-blocks // _THREADS))
+    threads = _THREADS[block]
+    size = min(grid or load.processors(), -(-blocks // threads))
     rows = -(-2 * window.bins // load.THREADS)
     out = Counted(
         empty((rows, 8), np.float64),
@@ -67,7 +68,7 @@ def count_values(x: Any, block: int, window: Window, table: Any, grid: int | Non
     shared = 4 * (32768 + window.bins)
     count.max_dynamic_shared_size_bytes = shared
     args = (x, blocks, table, out.totals, out.worst, out.where, out.left, out.left.size)
-    load.launch(count, size * _THREADS, args, block=_THREADS, shared=shared)
+    load.launch(count, size * threads, args, block=threads, shared=shared)
     load.launch(add, rows * load.THREADS, (table, out.totals, out.sums))
     return out
 
