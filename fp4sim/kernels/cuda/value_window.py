@@ -128,7 +128,7 @@ class Window:
         error = np.maximum.accumulate(np.maximum(error, floats(self.limit[codes] - 1)), axis=1)  # or flushed
         amax, of_maxima = self.least + np.arange(self.maxima), self.codes_of_maxima
         reached = error[of_maxima - self.first, np.minimum(amax - self.limit[of_maxima], self.width - 1)]
-        return reached * (1.0 / floats(amax).astype(np.float64))
+        return np.asarray(reached * (1.0 / floats(amax).astype(np.float64)), np.float64)
 
 
 def _rounded_up(worst: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -164,17 +164,16 @@ def choose(scales: ScaleTable, seen: NDArray[np.int64], largest: int) -> Window 
     most = np.minimum(start[1:] - 1, largest)
     width = most - limit + 1
     usable = (scales.decode != 0) & (start[:-1] <= most) & (most >= limit) & (width <= _WIDEST)
-    best, found = 0, None
-    for first in np.flatnonzero(usable & (seen > 0)):
-        last = int(first)
-        while last < 255 and usable[last + 1] and _fits(int(first), last + 1, width, start, most):
-            last += 1
-        blocks = int(seen[first : last + 1].sum())
+    best, first, last = 0, 0, 0
+    for begin in np.flatnonzero(usable & (seen > 0)).tolist():
+        end = begin
+        while end < 255 and usable[end + 1] and _fits(begin, end + 1, width, start, most):
+            end += 1
+        blocks = int(seen[begin : end + 1].sum())
         if blocks > best:
-            best, found = blocks, (int(first), last)
-    if found is None:
+            best, first, last = blocks, begin, end
+    if best == 0:
         return None
-    first, last = found
     last = min(last, int(np.flatnonzero(seen[: last + 1]).max()) + _SPARE)
     for _ in range(_SPARE):
         if first > 0 and usable[first - 1] and _fits(first - 1, last, width, start, most):
