@@ -129,7 +129,7 @@ class Window:
         amax, of_maxima = self.least + np.arange(self.maxima), self.codes_of_maxima
         largest, kept = floats(amax).astype(np.float64), amax - self.limit[of_maxima]
         reached = np.where(kept < 0, largest, error[of_maxima - self.first, np.maximum(kept, 0)])
-        return reached * (1.0 / largest)
+        return np.asarray(reached * (1.0 / largest), np.float64)
 
 
 def _rounded_up(worst: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -169,18 +169,16 @@ def choose(scales: ScaleTable, seen: NDArray[np.int64], largest: int) -> Window 
     width = most - limit + 1
     usable = (scales.decode != 0) & (start[:-1] <= most) & (most >= limit) & (width <= _WIDEST)
     usable &= most - start[:-1] < MAXIMA
-    found: tuple[int, int] | None = None
-    best = 0
+    best, first, last = 0, 0, 0
     for begin in np.flatnonzero(usable & (seen > 0)).tolist():
         end = begin
         while end < 255 and usable[end + 1] and _fits(begin, end + 1, width, start, most):
             end += 1
         blocks = int(seen[begin : end + 1].sum())
         if blocks > best:
-            best, found = blocks, (begin, end)
-    if found is None:
+            best, first, last = blocks, begin, end
+    if best == 0:
         return None
-    first, last = found
     last = min(last, int(np.flatnonzero(seen[: last + 1]).max()) + _SPARE)
     for _ in range(_SPARE):
         if first > 0 and usable[first - 1] and _fits(first - 1, last, width, start, most):
