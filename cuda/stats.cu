@@ -99,6 +99,7 @@ __device__ __forceinline__ void one_block(
     if (decode == 0.0) {
         const Vanished v = vanished<type>(x, block * 16 * HALVES, 16 * HALVES, factor, bins);
         f.errors.square += v.square, f.errors.sum -= v.sum, f.sums[E2_SCALE_ZERO] += v.square;
+        if (amax == 0.0f) f.worst.take(0.0, block * 16 * HALVES);  // below it is passed over: its bound is 0
     } else {
         float top = 0;
         FP4_UNROLL

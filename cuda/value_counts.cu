@@ -139,7 +139,7 @@ struct Counting {
     const void* x;
     const ValueTable* values;
     Totals* totals;
-    u32 *left, room, blocks, below, width, first, maxima;
+    u32 *left, room, blocks, below, width, least, maxima;
     u32 start, origin;  // a flushed magnitude's bin is at the magnitude - origin; start: what is added for a code's first bin
     u32 blocks_of;      // the address; behind them lie the bounds, then the numbers of blocks by scale code
     u32 positive_zeros, negative_zeros, zero_blocks;
@@ -150,11 +150,11 @@ struct Counting {
     __device__ __forceinline__ u32 offset_of(u32 known) const { return start + code_of(known) * width - limit_of(known); }
 
     __device__ __forceinline__ Seen<Q> look(u32 n, u32 lane, const Group<Q>& group) const {
-        const u32 extremes = group.extremes(lane), most = extremes & 0xFFFFu, least = 0x7FFFu - (extremes >> 16);
+        const u32 extremes = group.extremes(lane), most = extremes & 0xFFFFu, smallest = 0x7FFFu - (extremes >> 16);
         Seen<Q> seen;
         seen.most = most;
-        seen.known = Group<Q>::own(n, lane) < blocks && most - first < maxima ? read_at(blocks_of + most - first) : NO_BINS;
-        seen.plain = seen.known != NO_BINS && least > below;
+        seen.known = Group<Q>::own(n, lane) < blocks && most - least < maxima ? read_at(blocks_of + most - least) : NO_BINS;
+        seen.plain = seen.known != NO_BINS && smallest > below;
         Group<Q>::share(seen.plain ? seen.known : NO_BINS, lane, seen.of);
         return seen;
     }
@@ -170,7 +170,7 @@ struct Counting {
         if (!seen.plain && block < blocks) known = take_singly(block, seen.most, known);
         if (known == NO_BINS) return;
         count_at(blocks_of + 2 * maxima + code_of(known));
-        if (known & SEARCH) search(block, seen.most - first, known, float_of(seen.most << 16));
+        if (known & SEARCH) search(block, seen.most - least, known, float_of(seen.most << 16));
     }
 
     // A block that is not counted by words; NO_BINS if it has none.

@@ -17,6 +17,7 @@ def host_device(monkeypatch):
     monkeypatch.setattr(load, "get_cupy", lambda: fake)
     monkeypatch.setattr(load, "kernel", fake_kernel)
     monkeypatch.setattr(load, "processors", lambda: 1)
+    monkeypatch.setattr(load, "shared_memory", lambda: 227 << 10)
     monkeypatch.setattr(load, "target", lambda: "sm_80")
     gemm_launch.forget()
     yield fake

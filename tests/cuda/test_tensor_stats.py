@@ -45,11 +45,12 @@ def adversarial(shape: tuple[int, int], seed: int) -> np.ndarray:
     return x.astype(np.float32)
 
 
-def pipeline_of(x: np.ndarray, text: str):
+def pipeline_of(x: np.ndarray, text: str, given: float | None = None):
     spec = parse(text)
     tensor = ArrayTensor("x", x)
     geometry = Geometry.for_spec(x.shape, -1, spec)
-    return prepare(Panels(tensor, 1), spec, geometry, Stream(), kernels=ReferenceKernels)
+    scale = None if given is None else np.float32(given).reshape(())
+    return prepare(Panels(tensor, 1), spec, geometry, Stream(), kernels=ReferenceKernels, given=scale)
 
 
 def reference(pipeline, x: np.ndarray):
@@ -81,6 +82,20 @@ def test_sums(text, dtype):
     same_sums(found.sums, type(sums)(**{**vars(sums), "worst_index": at}))
     assert np.array_equal(found.scales, np.pad(counts.histogram, (0, 256 - counts.histogram.size)))
     assert found.lost == counts.lost
+
+
+@pytest.mark.usefixtures("host_device")
+@pytest.mark.parametrize("text", ["nvfp4@ts:none", "mxfp4"])
+@pytest.mark.parametrize("rest", [0, 1.5])
+def test_zeros_are_the_worst(text, rest):
+    """Blocks of zeros, alone or before blocks without an error: their scale is 0 under one format, not under the other."""
+    x = np.full((3, 224), rest, np.float32)
+    x[0, :64] = -0.0
+    pipeline = pipeline_of(x, text)
+    found = tensor_stats(on_device(x), pipeline.geometry.block.cols, scale_table(pipeline.quantizer))
+    sums, _, at = reference(pipeline, x)
+    assert (sums.worst, at) == (0.0, 0)
+    assert (found.sums.worst, found.sums.worst_index) == (0.0, 0)
 
 
 @pytest.mark.usefixtures("host_device")

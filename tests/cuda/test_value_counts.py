@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from fp4sim.gpu.scale_table import scale_table
-from fp4sim.kernels.cuda import tensor_stats, value_counts
+from fp4sim.kernels.cuda import load, tensor_stats, value_counts
 from fp4sim.kernels.cuda.arrays import on_device
 from fp4sim.kernels.cuda.tensor_stats import TensorStats, measured
 from fp4sim.kernels.cuda.value_counts import count_values, found_of, on_gpu
-from fp4sim.kernels.cuda.value_window import floats, window_of
+from fp4sim.kernels.cuda.value_window import MAXIMA, floats, window_of
 from tests.cuda.host import COUNTERS
 from tests.cuda.test_panel_sums import same_sums
 from tests.cuda.test_tensor_stats import SPECS, adversarial, pipeline_of, reference
@@ -33,15 +33,15 @@ def normal(rows: int = 20) -> np.ndarray:
     x[1, 5:100], x[2, 7], x[3:5] = 0, -0.0, 0
     x[4, ::3] = -0.0
     x[5] *= np.float32(2.0**-20)
-    x[6, ::9] *= np.float32(2.0**-30)
+    x[6, :500:9] *= np.float32(2.0**-30)
     x[7] = x[0]
     x[8, ::32] = -2.625
     return x.astype(ml_dtypes.bfloat16)
 
 
-def statistics(x: np.ndarray, text: str, window=None, grid=None) -> tuple[TensorStats, int]:
+def statistics(x: np.ndarray, text: str, window=None, grid=None, given=None) -> tuple[TensorStats, int]:
     """What is counted and what is left, together; and how many blocks are left."""
-    pipeline = pipeline_of(x, text)
+    pipeline = pipeline_of(x, text, given)
     table, block, raw = scale_table(pipeline.quantizer), pipeline.geometry.block.cols, on_device(x.view(np.uint16))
     window = window or window_of(raw, block, table)
     assert window is not None
@@ -52,8 +52,8 @@ def statistics(x: np.ndarray, text: str, window=None, grid=None) -> tuple[Tensor
     return counted + measured(raw, block, table, None, found.left) if found.left.size else counted, found.left.size
 
 
-def same(found: TensorStats, x: np.ndarray, text: str) -> None:
-    sums, counts, at = reference(pipeline_of(x, text), x)
+def same(found: TensorStats, x: np.ndarray, text: str, given=None) -> None:
+    sums, counts, at = reference(pipeline_of(x, text, given), x)
     same_sums(found.sums, replace(sums, worst_index=at))
     assert np.array_equal(found.scales, np.pad(counts.histogram, (0, 256 - counts.histogram.size)))
     assert found.lost == counts.lost
@@ -78,7 +78,7 @@ def test_too_many_blocks_left():
 
 
 def test_grid_changes_no_digit():
-    x = normal(15)
+    x = normal()
     one, other = (statistics(x, "nvfp4", grid=grid)[0] for grid in (1, 5))
     assert one.sums.sums.tobytes() == other.sums.sums.tobytes()
     assert (one.sums.worst, one.sums.worst_index) == (other.sums.worst, other.sums.worst_index)
@@ -94,6 +94,59 @@ def test_values_on_the_grid():
     found, _ = statistics(x, "mxfp4")
     assert (found.sums.worst, found.sums.worst_index) == (0.0, 0)
     same(found, x, "mxfp4")
+
+
+@pytest.mark.parametrize(
+    ("text", "power", "given"), [("mxfp4", -124, None), ("e2m1/32@e8m0@floor@ts:given", -122, 100)]
+)
+def test_maxima_that_are_flushed(text, power, given):
+    """The least power of two is the scale of all blocks below it, down to those of which nothing is left."""
+    x = np.random.default_rng(2).standard_normal((4, 1120)) * np.exp2(power - np.arange(4)[:, None] * 3)
+    x = x.astype(np.float32).astype(ml_dtypes.bfloat16)
+    table = scale_table(pipeline_of(x, text, given).quantizer)
+    window = window_of(on_device(x.view(np.uint16)), 32, table)
+    assert window.first == 0
+    assert window.limit[0] > window.least
+    found, left = statistics(x, text, window, given=given)
+    assert left == 0
+    same(found, x, text, given)
+
+
+def test_too_many_maxima():
+    """A code of more maxima than the table holds has no bins."""
+    x = normal(9)
+    table = scale_table(pipeline_of(x, "e2m1/32@e8m0@floor@ts:given", 3e38).quantizer)
+    assert table.is_fine
+    assert table.start[1] >> 16 > MAXIMA
+    assert window_of(on_device(x.view(np.uint16)), 32, table) is None
+
+
+def test_small_elements_in_most_blocks():
+    """They have no bins, and then counting would be in vain."""
+    x = normal()
+    table = scale_table(pipeline_of(x, "nvfp4").quantizer)
+    assert window_of(on_device(x.view(np.uint16)), 16, table) is not None
+    x[:, ::20] = 2.0**-30
+    assert window_of(on_device(x.view(np.uint16)), 16, table) is None
+
+
+@pytest.mark.parametrize("kilobytes", [99, 163])
+def test_less_shared_memory(kilobytes, monkeypatch):
+    """Of sm_86 and sm_120, of sm_80: arithmetic measures, and nothing is launched that the device refuses."""
+    monkeypatch.setattr(tensor_stats, "_LEAST_COUNTED", 0)
+    monkeypatch.setattr(load, "shared_memory", lambda: kilobytes << 10)
+    monkeypatch.delattr(tensor_stats, "count_values")
+    x = normal(9)
+    found = tensor_stats.tensor_stats(on_device(x.view(np.uint16)), 16, scale_table(pipeline_of(x, "nvfp4").quantizer))
+    same(found, x, "nvfp4")
+
+
+def test_counts_stay_in_range(monkeypatch):
+    assert value_counts.has_room(1 << 31)
+    assert not value_counts.has_room((1 << 31) + 1)
+    monkeypatch.setattr(load, "processors", lambda: 132)
+    assert value_counts.has_room(1 << 35)
+    assert not value_counts.has_room(1 << 36)
 
 
 @pytest.mark.parametrize("kind", ["normal", "adversarial"])

@@ -63,6 +63,16 @@ def processors() -> int:
     return _processors(int(get_cupy().cuda.runtime.getDevice()))
 
 
+@lru_cache(maxsize=16)
+def _shared_memory(device: int) -> int:
+    return int(get_cupy().cuda.Device(device).attributes["MaxSharedMemoryPerBlockOptin"])
+
+
+def shared_memory() -> int:
+    """Bytes of shared memory that a thread block may ask for on the current device."""
+    return _shared_memory(int(get_cupy().cuda.runtime.getDevice()))
+
+
 def kernel(source: str, function: str, defines: Sequence[str] = (), *, arch: str | None = None) -> Any:
     """A kernel of the current device, loaded. Raises DeviceError.
 

@@ -16,7 +16,7 @@ from fp4sim.kernels.cuda import load
 from fp4sim.kernels.cuda.arrays import empty, is_aligned, on_device, on_host, zeros
 from fp4sim.kernels.cuda.errors import SOURCE, merge_parts
 from fp4sim.kernels.cuda.rotate import suffix
-from fp4sim.kernels.cuda.value_counts import count_values, found_of, on_gpu
+from fp4sim.kernels.cuda.value_counts import count_values, found_of, has_room, on_gpu
 from fp4sim.kernels.cuda.value_window import window_of
 from fp4sim.stats.sums import PanelSums
 
@@ -110,7 +110,8 @@ class Launched:
 
 def tensor_stats(x: Any, block: int, table: ScaleTable, *, grid: int | None = None) -> TensorStats:
     """The statistics of finite ``x``, whose consecutive ``block`` elements share a scale; ``grid``: thread blocks to use."""
-    window = window_of(x, block, table) if x.dtype == np.uint16 and x.size >= _LEAST_COUNTED else None
+    pays = x.dtype == np.uint16 and x.size >= _LEAST_COUNTED
+    window = window_of(x, block, table) if pays and has_room(x.size) else None
     if window is not None:
         found = found_of(count_values(x, block, window, on_gpu(window.table()), grid), block, window)
         if found.left is not None:

@@ -15,7 +15,7 @@ import numpy as np
 from fp4sim.kernels.cuda import load
 from fp4sim.kernels.cuda.arrays import empty, on_device, on_host, zeros
 from fp4sim.kernels.cuda.errors import merge_parts
-from fp4sim.kernels.cuda.value_window import Window
+from fp4sim.kernels.cuda.value_window import PER_SIGN, Window
 from fp4sim.stats.sums import PanelSums
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ _COUNTS = _CAUSES + 16
 _CODES = 256
 _LEFT = _COUNTS + _CODES + 2  # the place in Totals of how many blocks are left; before it zero blocks and the key
 _BINS = _LEFT + 1  # and of the bins
+_NEGATIVE = 1 << 15  # words of shared memory before the bins of negative elements
+_STATIC = 512  # bytes that the kernels have besides, at most
+_MOST = 1 << 35  # elements: blocks are numbered in 32 bits, and so are the kernel's next ones
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,12 @@ class Found:
     left: Any
 
 
+def has_room(elements: int) -> bool:
+    """Whether the current device has the shared memory, and the counts of a thread block, which are uint32, the range."""
+    enough = load.shared_memory() >= 4 * (_NEGATIVE + PER_SIGN) + _STATIC
+    return enough and elements <= min(_MOST, load.processors() << 31)
+
+
 def count_values(x: Any, block: int, window: Window, table: Any, grid: int | None = None) -> Counted:
     """Count, then sum; ``table``: ``window.table()`` on the device."""
     blocks = x.size // block
@@ -65,7 +74,7 @@ def count_values(x: Any, block: int, window: Window, table: Any, grid: int | Non
         empty((blocks // 8 + 1,), np.uint32),
     )
     count, add = (load.kernel(SOURCE, name) for name in (f"value_counts_{block}", "value_sums"))
-    shared = 4 * (32768 + window.bins)
+    shared = 4 * (_NEGATIVE + window.bins)
     count.max_dynamic_shared_size_bytes = shared
     args = (x, blocks, table, out.totals, out.worst, out.where, out.left, out.left.size)
     load.launch(count, size * threads, args, block=threads, shared=shared)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fp4sim.kernels.cuda.tensor_stats import ScaleTable
 
 MAXIMA = 2048  # of a block: sixteen octaves
-_PER_SIGN = 25_120  # bins that 227 KiB hold beside the maxima
+PER_SIGN = 25_120  # bins that 227 KiB hold beside the maxima
 _FLUSHED = 16 << 7  # bins of elements that are flushed: sixteen octaves too
 _WIDEST = 700  # magnitudes of a scale code that are not; 6 / 0.25 and what may lie above 6 are 641 where scales have a mantissa
 _SPARE = 3  # codes beside those of the sample
@@ -127,8 +127,9 @@ class Window:
         error = np.abs(r * self.scales.decode[codes] - x.astype(np.float64))
         error = np.maximum.accumulate(np.maximum(error, floats(self.limit[codes] - 1)), axis=1)  # or flushed
         amax, of_maxima = self.least + np.arange(self.maxima), self.codes_of_maxima
-        reached = error[of_maxima - self.first, np.minimum(amax - self.limit[of_maxima], self.width - 1)]
-        return np.asarray(reached * (1.0 / floats(amax).astype(np.float64)), np.float64)
+        largest, kept = floats(amax).astype(np.float64), amax - self.limit[of_maxima]
+        reached = np.where(kept < 0, largest, error[of_maxima - self.first, np.maximum(kept, 0)])
+        return np.asarray(reached * (1.0 / largest), np.float64)
 
 
 def _rounded_up(worst: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -147,14 +148,17 @@ def window_of(x: Any, block: int, scales: ScaleTable) -> Window | None:
     ``x``: bfloat16 as uint16, whole blocks in a row.
     """
     step = max(1, x.size // block // _SAMPLE)
-    maxima = (on_host(x.reshape(-1, block)[::step]) & np.uint16(0x7FFF)).max(axis=1)
+    magnitudes = on_host(x.reshape(-1, block)[::step]) & np.uint16(0x7FFF)
+    magnitudes = magnitudes[magnitudes.any(axis=1)]
     start = (scales.start.astype(np.int64) + 0xFFFF) >> 16
-    codes = np.searchsorted(start[:256], maxima[maxima > 0], side="right") - 1
+    codes = np.searchsorted(start[:256], magnitudes.max(axis=1, initial=0), side="right") - 1
     largest = int(np.float32(scales.largest).view(np.uint32) >> np.uint32(16))
     window = choose(scales, np.bincount(codes, minlength=256), largest)
-    if window is None or np.mean((codes >= window.first) & (codes <= window.last)) < 0.9:
+    if window is None:
         return None
-    return window
+    counted = (codes >= window.first) & (codes <= window.last)
+    counted &= ~((magnitudes > 0) & (magnitudes <= window.below)).any(axis=1)
+    return window if counted.mean() >= 0.9 else None
 
 
 def choose(scales: ScaleTable, seen: NDArray[np.int64], largest: int) -> Window | None:
@@ -164,6 +168,7 @@ def choose(scales: ScaleTable, seen: NDArray[np.int64], largest: int) -> Window 
     most = np.minimum(start[1:] - 1, largest)
     width = most - limit + 1
     usable = (scales.decode != 0) & (start[:-1] <= most) & (most >= limit) & (width <= _WIDEST)
+    usable &= most - start[:-1] < MAXIMA
     best, first, last = 0, 0, 0
     for begin in np.flatnonzero(usable & (seen > 0)).tolist():
         end = begin
@@ -183,7 +188,7 @@ def choose(scales: ScaleTable, seen: NDArray[np.int64], largest: int) -> Window 
 
 def _fits(first: int, last: int, width: NDArray[np.int64], start: NDArray[np.int64], most: NDArray[np.int64]) -> bool:
     bins = 1 + _FLUSHED + (last - first + 1) * int(width[first : last + 1].max())
-    return bins <= _PER_SIGN and int(most[last] - start[first]) < MAXIMA
+    return bins <= PER_SIGN and int(most[last] - start[first]) < MAXIMA
 
 
 def limits(factor: NDArray[np.float32]) -> NDArray[np.int64]:
