@@ -74,6 +74,10 @@ def rows_of(elements: int, dtype: str, size: int) -> list[tuple[str, float, floa
     signs = np.random.default_rng(1).choice(np.array([-1, 1], np.float32), 128)
     for text in ("nvfp4", "mxfp4"):
         found.append((f"stats {text} {dtype}", size * elements, stats_seconds(x, text)))
+    if dtype == "bfloat16":
+        sparse = x.copy()
+        sparse.reshape(-1)[::7] = 0
+        found.append(("stats nvfp4 bfloat16, each seventh 0", size * elements, stats_seconds(sparse, "nvfp4")))
     found.append((f"rotate {dtype}", (size + 4) * elements, seconds(lambda: rotate(x, signs))))
     found.append((f"rotated amax {dtype}", size * elements, seconds(lambda: rotated_amax(x, signs))))
     factors, moved = (np.float32(256 * 6), np.float32(1 / 256)), (size + 0.5 + 1 / 16) * elements
@@ -161,6 +165,10 @@ def main() -> None:
         copy_row(options.elements),
         *rows_of(options.elements, "bfloat16", 2),
         *rows_of(options.elements, "float32", 4),
+    ]
+    half = gaussian(options.elements, "float16")
+    found += [
+        (f"stats {text} float16", 2.0 * options.elements, stats_seconds(half, text)) for text in ("nvfp4", "mxfp4")
     ]
     for wanted, compiled in ((options.torch, False), (options.compile, True)):
         if wanted:

@@ -8,7 +8,6 @@ using namespace fp4;
 namespace {
 
 constexpr int THREADS = 256, BLOCKS_PER_THREAD = 16;  // a chunk: 4096 blocks, whose sums are one row of the output
-enum { X2, X_XHAT, XHAT2, E, E2, E2_SCALE_ZERO, E2_OVER, E2_FLUSHED };
 // N_KEPT: elements of code 0 that were not flushed: zeros, and those of blocks whose scale is 0.
 enum { N_SCALE_ZERO, N_OVER, N_KEPT, N_LOST, N_OCCUPANCY, N_SCALES = N_OCCUPANCY + 16, COUNTS = N_SCALES + 256 };
 
@@ -68,10 +67,9 @@ __device__ __noinline__ Vanished vanished(const void* x, i64 first, u32 size, fl
         const float xi = element<type>(x, first + i);
         const double exact = xi;
         float scaled;
-        const u32 twice = (u32)(2.0f * grid_value(xi, factor, scaled));
-        const u32 code = (twice < 5u ? twice : twice / 4u + 4u) + (bits_of(xi) >> 31 ? 8u : 0u);
-        atomicAdd(&bins[N_OCCUPANCY + code], 1u);
-        zeros += xi == 0.0f, kept += twice == 0u;
+        const u32 code = code_of(grid_value(xi, factor, scaled));
+        atomicAdd(&bins[N_OCCUPANCY + code + (bits_of(xi) >> 31 ? 8u : 0u)], 1u);
+        zeros += xi == 0.0f, kept += code == 0u;
         square = fma_near(exact, exact, square), sum += exact;
     }
     atomicAdd(&bins[N_KEPT], kept);

@@ -31,6 +31,9 @@ struct ScaleTable {
     }
 };
 
+// The sums, as fp4sim/stats/sums.py has them.
+enum { X2, X_XHAT, XHAT2, E, E2, E2_SCALE_ZERO, E2_OVER, E2_FLUSHED };
+
 // Sums over blocks: of e^2 and e; of e^2 where |x factor| > 6, how many, and where r = 0.
 struct RunningErrors {
     double square, sum, over, flushed;
@@ -77,6 +80,12 @@ FP4_HD float grid_value(float x, float factor, float& scaled) {
 FP4_HD float near_grid_value(float x, float factor, float& scaled) {
     scaled = mul(magnitude(x), factor);
     return nearest_e2m1(scaled);
+}
+
+// The code of a value of the grid that is not negative.
+FP4_HD u32 code_of(float r) {
+    const u32 twice = (u32)(2.0f * r);
+    return twice < 5u ? twice : twice / 4u + 4u;
 }
 
 // What prmt makes of the selector 2 r: a bit each for r = 0, 0.5, 1, 1.5, 2 and 3; 4 (selector 8) is the sign of byte 0, all

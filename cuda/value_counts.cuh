@@ -36,7 +36,6 @@ FP4_HD void value_of_bin(const ValueTable& t, u32 bin, u32& bits, u32& code) {
     bits = t.limit[code] + (bin - t.flush - 1) % t.width;
 }
 
-enum { V_X2, V_X_XHAT, V_XHAT2, V_E, V_E2, V_E2_SCALE_ZERO, V_E2_OVER, V_E2_FLUSHED };
 enum { V_N_OVER, V_N_FLUSHED, V_N_OCCUPANCY, V_COUNTS = V_N_OCCUPANCY + 16 };
 
 // What n elements of a bin, negative or not, are: their sums; the code; which cause is counted, V_COUNTS if none is.
@@ -48,13 +47,12 @@ FP4_HD void add_value(const ValueTable& t, u32 bin, bool negative, double n, dou
     float scaled = 0;
     const float r = flushed ? 0.0f : grid_value(x, t.factor[code], scaled);
     const double exact = x, value = r * t.decode[code], e = fma_near((double)r, t.decode[code], -exact);
-    s[V_X2] = n * (exact * exact), s[V_X_XHAT] = n * (exact * value), s[V_XHAT2] = n * (value * value);
-    s[V_E] = negative ? -(n * e) : n * e, s[V_E2] = n * (e * e);
+    s[X2] = n * (exact * exact), s[X_XHAT] = n * (exact * value), s[XHAT2] = n * (value * value);
+    s[E] = negative ? -(n * e) : n * e, s[E2] = n * (e * e);
     cause = flushed && bin ? V_N_FLUSHED : !flushed && scaled > 6.0f ? V_N_OVER : V_COUNTS;
-    if (cause == V_N_FLUSHED) s[V_E2_FLUSHED] = s[V_E2];
-    if (cause == V_N_OVER) s[V_E2_OVER] = s[V_E2];
-    const u32 twice = (u32)(2.0f * r);
-    element = (twice < 5u ? twice : twice / 4u + 4u) + (negative ? 8u : 0u);
+    if (cause == V_N_FLUSHED) s[E2_FLUSHED] = s[E2];
+    if (cause == V_N_OVER) s[E2_OVER] = s[E2];
+    element = code_of(r) + (negative ? 8u : 0u);
 }
 
 }  // namespace fp4

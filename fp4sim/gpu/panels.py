@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fp4sim import panels
+from fp4sim.geometry import Cell, Geometry
 from fp4sim.gpu.arrays import DeviceArray, device_array, place_of, widen
 from fp4sim.io.source import Tensor, TensorInfo
 from fp4sim.kernels.cuda import load
-from fp4sim.kernels.cuda.arrays import on_device, zeros
+from fp4sim.kernels.cuda.arrays import on_device, on_host, zeros
+from fp4sim.spec import Block
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
-    from fp4sim.geometry import Cell, Geometry
 
 PIECE_ELEMENTS = 1 << 24  # enough to fill a GPU, and float32 copies of it stay small
 
@@ -99,9 +100,11 @@ class DevicePanels(panels.Panels):
                 panel = change(cell, panel)
         return panel
 
-    def whole(self) -> Any:
-        """Not on the GPU: quantiles are taken on the host."""
-        raise NotImplementedError("whole tensors are read on the host")
+    def whole(self) -> NDArray[np.float32]:
+        """The matrix (rows, length) as float32 on the host, where quantiles are taken."""
+        geometry = Geometry.of(self.tensor.info.shape, self.axis, Block("none"))
+        panel = self.load(geometry, Cell(0, geometry.rows, 0, geometry.length))
+        return on_host(panel[:, : geometry.length])
 
     def pieces(self, geometry: Geometry) -> tuple[Cell, ...]:
         """Larger pieces than the host's, which change no bit."""

@@ -11,7 +11,10 @@ import pytest
 
 import fp4sim
 from fp4sim.estimators.catalogue import CATALOGUE
+from fp4sim.gpu.panels import DevicePanels, device_tensor
+from fp4sim.io.source import ArrayTensor
 from fp4sim.kernels.cuda.arrays import on_device
+from fp4sim.panels import Panels
 from tests.cuda.test_tensor_stats import adversarial
 
 SPECS = [
@@ -96,3 +99,17 @@ def test_without_the_compiled_backend():
     x = np.random.default_rng(5).standard_normal((32, 256)).astype(np.float32)
     expected = fp4sim.compare(x, specs).tensors[0].results
     assert ran.stdout.split() == [f"{one.snr_db:.9f}" for one in expected]
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.usefixtures("host_device")
+def test_a_whole_tensor_comes_to_the_host(axis):
+    """As the host's panels have it, also changed and without the numbers that are not finite."""
+    x = adversarial((12, 70), 8)
+    x[3, 5:7] = np.nan, np.inf
+    there, here = DevicePanels(device_tensor("x", on_device(x)), axis), Panels(ArrayTensor("x", x), axis)
+    assert there.whole().tobytes() == np.ascontiguousarray(here.whole()).tobytes()
+    changed = (panels.mapped(lambda _cell, panel: panel + panel, drop=True).whole() for panels in (there, here))
+    one, other = (np.ascontiguousarray(matrix) for matrix in changed)
+    assert np.isfinite(one).all()
+    assert one.tobytes() == other.tobytes()

@@ -1,8 +1,9 @@
-"""Error statistics of a whole tensor in one read (cuda/stats.cu): blocks of 16 or 32 E2M1 elements under 8-bit scales.
+"""Error statistics of a whole tensor in one read: blocks of 16 or 32 E2M1 elements under 8-bit scales.
 
 A block's scale code is looked up from its largest magnitude, and what follows from it from the code; :class:`ScaleTable`
-holds both, so that one kernel serves every scale rule. Sums are those of chunks of 4096 blocks, merged by halving: no grid
-changes a digit.
+holds both, so that one kernel serves every scale rule. Large bfloat16 tensors are counted by value (cuda/value_counts.cu); the
+rest goes through arithmetic on every element (cuda/stats.cu), whose sums are those of chunks of 4096 blocks, merged by halving.
+Either way no grid changes a digit.
 """
 
 from __future__ import annotations
