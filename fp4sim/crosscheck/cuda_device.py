@@ -51,10 +51,15 @@ class CudaDevice:
             return self._cupy.asarray(np.ascontiguousarray(array))
 
     def tensor(self, array: NDArray[Any]) -> Any:
-        """What fp4sim's public functions take on the device; bfloat16, which CuPy lacks, by torch, else None."""
+        """What fp4sim's public functions take on the device; bfloat16 by torch, else by CuPy from 14 on, else None."""
         if array.dtype.name != "bfloat16":
             return self.put(array)
-        return self.torch(array) if find_spec("torch") else None
+        if find_spec("torch"):
+            return self.torch(array)
+        try:
+            return self.put(array.view(np.uint16)).view(array.dtype)
+        except (TypeError, ValueError):  # before 14
+            return None
 
     def get(self, array: Any) -> NDArray[Any]:
         """A copy as numpy."""
@@ -66,6 +71,12 @@ class CudaDevice:
         from fp4sim.kernels.cuda.kernels import CudaKernels
 
         return CudaKernels
+
+    def counts_values(self, elements: int) -> bool:
+        """Whether a thread block gets the shared memory, and its counts have the range."""
+        from fp4sim.kernels.cuda.value_counts import has_room
+
+        return has_room(elements)
 
     def compile_ahead(self, checks: Sequence[Check]) -> Thread:
         """Compile beside the first checks what later ones of them need; an error shows where the code is used."""

@@ -42,6 +42,9 @@ class Device(Protocol):
     def own_kernels(self) -> Kernels:
         """fp4sim's own backend for this device; it takes arrays of :meth:`put`."""
 
+    def counts_values(self, elements: int) -> bool:
+        """Whether fp4sim counts the values of so large a bfloat16 tensor there, or has too little shared memory for it."""
+
     def call(self, source: str, kernel: str, threads: int, *args: Any) -> None:
         """Run a kernel of a source with at least so many threads, in blocks of 256, and wait for its end.
 

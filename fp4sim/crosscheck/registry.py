@@ -17,6 +17,7 @@ MODULES = (
     "own_primitives",
     "own_quantize",
     "own_compare",
+    "own_counts",
     "own_gemm",
     "blackwell_casts",
     "stochastic_cast",

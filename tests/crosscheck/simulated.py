@@ -39,6 +39,7 @@ class SimulatedDevice:
         self.dense: dict[str, Any] = {}  # instructions by name: the kind of codes, and the function
         self.gain = 1.0  # what the own quantization kernels multiply their input by
         self.backend: Any = ReferenceKernels
+        self.counting = True  # whether it has the shared memory to count values
 
     def put(self, array: np.ndarray) -> np.ndarray:
         return np.array(array, order="C")
@@ -48,6 +49,9 @@ class SimulatedDevice:
 
     def get(self, array: np.ndarray) -> np.ndarray:
         return array.copy()
+
+    def counts_values(self, elements: int) -> bool:
+        return self.counting
 
     def call(self, source: str, kernel: str, threads: int, *args: Any) -> None:
         assert threads > 0

@@ -40,26 +40,27 @@ def run(device: Device, effort: Effort) -> Outcome:
     for name, x in tensors.items():
         found, expected = (compare(array, SPECS).to_dict()["tensors"][0]["results"] for array in (device.tensor(x), x))
         for text, ours, theirs in zip(SPECS, found, expected, strict=True):
-            pairs = list(_figures("", ours, theirs))
-            wrong = [path for path, one, other in pairs if not _same(one, other)]
+            pairs = list(figures("", ours, theirs))
+            wrong = [path for path, one, other in pairs if not same(one, other)]
             counts[text] = counts.get(text, Count(0, 0)) + Count(len(wrong), len(pairs))
             diagnosis += [f"{text} on {name}: {', '.join(wrong[:4])} differ"] if wrong else []
     return Outcome(counts, diagnosis=tuple(diagnosis))
 
 
-def _figures(path: str, one: Any, other: Any) -> Iterator[tuple[str, Any, Any]]:
+def figures(path: str, one: Any, other: Any) -> Iterator[tuple[str, Any, Any]]:
     """The numbers and words of two results, side by side."""
     if isinstance(one, dict) and isinstance(other, dict):
         for key in {**one, **other}:
-            yield from _figures(f"{path}.{key}".strip("."), one.get(key), other.get(key))
+            yield from figures(f"{path}.{key}".strip("."), one.get(key), other.get(key))
     elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         for index, (left, right) in enumerate(zip(one, other, strict=True)):
-            yield from _figures(f"{path}[{index}]", left, right)
+            yield from figures(f"{path}[{index}]", left, right)
     else:
         yield path, one, other
 
 
-def _same(one: Any, other: Any) -> bool:
+def same(one: Any, other: Any) -> bool:
+    """Numbers to 1e-12, all else equal."""
     if isinstance(one, float) and isinstance(other, float):
         return abs(one - other) <= RELATIVE * max(abs(one), abs(other))
     return bool(one == other)
