@@ -1,18 +1,37 @@
 """fp4sim's own kernels on small tensors, each allocation its own, for memcheck and racecheck.
 
-``compute-sanitizer --error-exitcode 9 --tool memcheck python -m tests.cuda.sanitize``
+``compute-sanitizer --error-exitcode 9 --tool memcheck python -m tests.cuda.sanitize``, and ``--tool racecheck … --no-search``,
+where :func:`tests.cuda.counted_cases.unsearched` says why.
 """
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
+
+import ml_dtypes
 import numpy as np
 
 import fp4sim
 from fp4sim.kernels.cuda.dense_mma import INSTRUCTIONS, available, instruction
 from fp4sim.kernels.cuda.load import get_cupy
+from fp4sim.kernels.cuda.value_counts import has_room
 from fp4sim.mma import block_scaled_mma
+from tests.cuda import counted_cases
 from tests.cuda.on_gpu import adversarial, to_gpu
 from tests.cuda.packed_cases import FUSED
+
+SHAPES = (32, 544), (7, 96), (3, 33)
+
+
+def tensors() -> Iterator[tuple[str, tuple[int, int], Any]]:
+    """Specs, shapes and dtypes; bfloat16, the third of what reads any of them, on shapes that fill no vector for a few only."""
+    every = (*FUSED, "nvfp4@torchao", "e1m2/8@e4m3", "nvfp4@vllm-cuda", "e2m1/row@fp32", "nvfp4+4over6:fast")
+    yield from product(every, SHAPES, (np.float32, np.float16))
+    yield from product(every, SHAPES[:1], (ml_dtypes.bfloat16,))
+    yield from product(("nvfp4", "mxfp4", "nvfp4+sr", "nvfp4@torchao"), SHAPES[1:], (ml_dtypes.bfloat16,))
 
 
 def products(cupy) -> int:
@@ -42,10 +61,11 @@ def statistics(cupy) -> int:
     """Error sums in one read and by the pipeline, rotations, draws."""
     specs = ("nvfp4", "mxfp4@rceil", "nvfp4+sr", "nvfp4@torchao", "nvfp4+rht", "nvfp4+mseden")
     count = 0
-    for dtype in (np.float32, np.float16):
+    for dtype in (np.float32, np.float16, ml_dtypes.bfloat16):
         x = to_gpu(cupy, adversarial(32, 640, dtype))
         fp4sim.compare(x, specs)
-        fp4sim.bias(x, ("nvfp4+sr", "nvfp4+mseden"), draws=16)
+        if dtype is not ml_dtypes.bfloat16:  # bias widens its input first, as a pipeline of compare does
+            fp4sim.bias(x, ("nvfp4+sr", "nvfp4+mseden"), draws=16)
         for spec in specs[-2:]:
             fp4sim.quantize(x, spec)
         count += len(specs)
@@ -62,21 +82,24 @@ def single_products() -> int:
     return len(available())
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run them all."""
+    parser = argparse.ArgumentParser("python -m tests.cuda.sanitize", description=__doc__)
+    parser.add_argument("--no-search", action="store_true", help="count values without seeking the worst element")
+    search = not parser.parse_args(arguments).no_search
     cupy = get_cupy()
     cupy.cuda.set_allocator(None)  # a pool would hide what lies behind an array
     count = 0
-    for spec in [*FUSED, "nvfp4@torchao", "e1m2/8@e4m3", "nvfp4@vllm-cuda", "e2m1/row@fp32", "nvfp4+4over6:fast"]:
-        for dtype in (np.float32, np.float16):
-            for shape in ((32, 544), (7, 96), (3, 33)):
-                x = to_gpu(cupy, adversarial(*shape, dtype))
-                packed = fp4sim.quantize(x, spec)
-                packed.dequantize("bfloat16")
-                fp4sim.fake_quant(x, spec)
-                count += 1
+    for spec, shape, dtype in tensors():
+        x = to_gpu(cupy, adversarial(*shape, dtype))
+        packed = fp4sim.quantize(x, spec)
+        packed.dequantize("bfloat16")
+        fp4sim.fake_quant(x, spec)
+        count += 1
+    listed = [counted_cases.check(cupy, *case, search=search) for case in counted_cases.CASES if has_room(1)]
     count += products(cupy) + statistics(cupy) + single_products()
     cupy.cuda.Device().synchronize()
-    print(f"{count} tensors and products")
+    print(f"{count} tensors and products, values of {len(listed)} counted but for {sum(listed)} blocks")
 
 
 if __name__ == "__main__":
