@@ -73,7 +73,10 @@ static unsigned int __reduce_max_sync(unsigned, unsigned int x) {
     return x;
 }
 
+static unsigned int __reduce_min_sync(unsigned, unsigned int x) { return ~__reduce_max_sync(~0u, ~x); }
+
 static bool __any_sync(unsigned, bool predicate) { return __reduce_max_sync(~0u, predicate) != 0; }
+static bool __all_sync(unsigned, bool predicate) { return !__any_sync(~0u, !predicate); }
 static void __syncwarp() { __syncwarp_(); }
 
 static float __double2float_rd(double x) {

@@ -161,7 +161,7 @@ def test_tensor_stats_counts_where_it_can(kind, monkeypatch):
 
 @pytest.mark.parametrize("text", SPECS)
 def test_window(text):
-    """Every pair of a code and a magnitude has a bin of its own, and no element of a block is worse than the table says."""
+    """Every code and every pair of a code and a magnitude have bins of their own, and no element of a block is worse than the table says."""
     x = normal()
     pipeline = pipeline_of(x, text)
     table = scale_table(pipeline.quantizer)
@@ -169,8 +169,10 @@ def test_window(text):
     out = window.table()
     for at in np.linspace(0, window.maxima - 1, 40).astype(int):
         known, amax = int(out["blocks_of"][at]), window.least + at
-        code, limit = window.first + (known >> 15 & 0xFF), known & 0x7FFF
-        assert table.start[code] <= amax << 16 < table.start[code + 1]
+        limit, code = known & 0x7FFF, int(np.searchsorted(table.start[:256], amax << 16, side="right")) - 1
+        assert known & 0x8000
+        begin = 1 + window.flush + (code - window.first) * (window.width + 1)  # the bin of the code's blocks
+        assert (known >> 16) + limit - window.below == begin + 1
         value = floats(np.arange(1, amax + 1))
         z = value * table.factor[code]
         assert np.array_equal(np.flatnonzero(z > np.float32(0.25)) + 1, np.arange(limit, amax + 1))
@@ -179,7 +181,7 @@ def test_window(text):
         assert out["worst"][at] in (worst, -1)
         assert worst <= out["bound"][at] <= worst * (1 + 2.0**-22)
         assert amax - limit < window.width
-    assert window.bins >= 1 + window.flush + (window.last - window.first + 1) * window.width
+    assert window.bins >= 1 + window.flush + (window.last - window.first + 1) * (window.width + 1)
     assert 4 * (32768 + window.bins) <= 227 * 1024 - 512
 
 

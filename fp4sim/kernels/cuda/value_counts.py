@@ -88,14 +88,15 @@ def found_of(counted: Counted, block: int, window: Window) -> Found:
     remaining = int(totals[_LEFT])
     left = load.get_cupy().sort(counted.left[:remaining]) if remaining <= counted.left.size else None
     numbers = totals.astype(np.int64)
-    scales = np.zeros(_CODES, np.int64)
-    scales[window.first :] = numbers[_COUNTS : _COUNTS + _CODES - window.first]
+    scales, occupancy = numbers[_COUNTS : _COUNTS + _CODES], numbers[_CAUSES:_COUNTS]
     scales[window.code_of_zero] += numbers[_COUNTS + _CODES]
+    elements = int(scales.sum()) * block
+    occupancy[0] += elements - int(occupancy.sum())  # positive zeros are not counted one by one
     most = float(ratios.max())
     counts = np.array([0, *numbers[:_CAUSES]], np.int64)
     sums = merge_parts(on_host(counted.sums))
     index = int(places[ratios == most].min()) if most >= 0 else -1
-    total = PanelSums(int(scales.sum()) * block, sums, counts, numbers[_CAUSES:_COUNTS], most, index)
+    total = PanelSums(elements, sums, counts, occupancy, most, index)
     return Found(total, scales, left)
 
 

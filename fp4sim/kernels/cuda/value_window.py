@@ -21,9 +21,9 @@ _FLUSHED = 16 << 7  # bins of elements that are flushed: sixteen octaves too
 _WIDEST = 700  # magnitudes of a scale code that are not; 6 / 0.25 and what may lie above 6 are 641 where scales have a mantissa
 _SPARE = 3  # codes beside those of the sample
 _FINITE = 0x7F80
-_NO_BINS, _SEARCH, _CODE = 0xFFFFFFFF, 1 << 31, 15  # see ValueTable
+_NO_BINS, _SEARCH = 0xFFFFFFFF, 1 << 15  # see ValueTable
 _SAMPLE = 4096  # blocks
-_HEAD = ("bins", "below", "flush", "width", "first_code", "least", "maxima", "unused")
+_HEAD = ("bins", "below", "flush", "width", "first_code", "least", "maxima", "origins")
 _TABLE = np.dtype(
     [
         *((name, np.uint32) for name in _HEAD),
@@ -60,7 +60,7 @@ class Window:
 
     @cached_property
     def width(self) -> int:
-        """Bins of a code."""
+        """Magnitudes of a code; it has one bin more, of its blocks."""
         return int((self.most - self.limit + 1)[self.first : self.last + 1].max())
 
     @cached_property
@@ -81,7 +81,7 @@ class Window:
     @property
     def bins(self) -> int:
         """Of one sign, a multiple of four."""
-        return -(-(1 + self.flush + (self.last - self.first + 1) * self.width) // 4) * 4
+        return -(-(1 + self.flush + (self.last - self.first + 1) * (self.width + 1)) // 4) * 4
 
     @property
     def least(self) -> int:
@@ -106,13 +106,16 @@ class Window:
     def table(self) -> NDArray[np.void]:
         """cuda/value_counts.cuh's ValueTable."""
         out = np.zeros((), _TABLE)
-        numbers = (self.bins, self.below, self.flush, self.width, self.first, self.least, self.maxima, 0)
+        origins = -self.below * 0x10001 & 0xFFFFFFFF
+        numbers = (self.bins, self.below, self.flush, self.width + 1, self.first, self.least, self.maxima, origins)
         for name, number in zip(_HEAD, numbers, strict=True):
             out[name] = number
         out["limit"], out["factor"], out["decode"] = self.limit, self.scales.factor, self.scales.decode
         codes, worst = self.codes_of_maxima, self._worst()
         above, exact = _rounded_up(worst)
-        known = _SEARCH | (codes - self.first) << _CODE | self.limit[codes]
+        limit = self.limit[codes]
+        bins = 2 + self.flush + (codes - self.first) * (self.width + 1)  # of the limits
+        known = (bins + self.below - limit) << 16 | _SEARCH | limit
         out["blocks_of"][: self.maxima] = np.where(self.scales.decode[codes] == 0, _NO_BINS, known)
         out["bound"][: self.maxima], out["worst"][: self.maxima] = above, np.where(exact, worst, -1)
         return out
@@ -187,7 +190,7 @@ def choose(scales: ScaleTable, seen: NDArray[np.int64], largest: int) -> Window 
 
 
 def _fits(first: int, last: int, width: NDArray[np.int64], start: NDArray[np.int64], most: NDArray[np.int64]) -> bool:
-    bins = 1 + _FLUSHED + (last - first + 1) * int(width[first : last + 1].max())
+    bins = 1 + _FLUSHED + (last - first + 1) * (1 + int(width[first : last + 1].max()))
     return bins <= PER_SIGN and int(most[last] - start[first]) < MAXIMA
 
 
