@@ -130,6 +130,15 @@ def test_small_elements_in_most_blocks():
     assert window_of(on_device(x.view(np.uint16)), 16, table) is None
 
 
+def test_every_other_row_of_zeros():
+    """The sample is not taken from these rows alone."""
+    x = np.random.default_rng(4).standard_normal((1 << 13, 1 << 7)).astype(np.float32)
+    x[::2] = 0
+    x = x.astype(ml_dtypes.bfloat16)
+    table = scale_table(pipeline_of(x, "nvfp4").quantizer)
+    assert window_of(on_device(x.view(np.uint16)), 16, table) is not None
+
+
 @pytest.mark.parametrize("kilobytes", [99, 163])
 def test_less_shared_memory(kilobytes, monkeypatch):
     """Of sm_86 and sm_120, of sm_80: arithmetic measures, and nothing is launched that the device refuses."""
