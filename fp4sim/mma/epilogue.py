@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fp4sim.fpmode import ieee_mode
+from fp4sim.kernels.reference.mma import NAN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,11 +30,14 @@ class Epilogue:
     offset: NDArray[np.float32] | None = None
 
     def apply(self, words: NDArray[np.float32]) -> NDArray[Any]:
-        """The output (m, n) of accumulators (m, n)."""
+        """The output (m, n) of accumulators (m, n); a NaN is that of NVIDIA's float32 operations, 0x7fffffff, then cast."""
         with ieee_mode(), np.errstate(all="ignore"):
             d = words * self.factor
             d = d if self.addend is None else d + self.addend
             d = d if self.offset is None else d + self.offset
+            nan = np.isnan(d)
+            if nan.any():
+                d[nan] = np.uint32(NAN).view(np.float32)
             return d.astype(self.dtype)
 
     def take(self, rows: Any, cols: Any) -> Epilogue:

@@ -77,11 +77,13 @@ def test_shapes(shape, gpu):
 def test_epilogue(out, gpu):
     a, b, rng = gaussian(3, 65, 192, 3), gaussian(4, 77, 192), np.random.default_rng(5)
     c, bias = rng.standard_normal((65, 77)).astype(np.float32), rng.standard_normal(77).astype(np.float32)
+    c[1, ::2], c[2], bias[::4] = np.inf, np.nan, np.inf  # times beta the first is -Inf
     given = {"alpha": 0.7, "beta": -1.1, "out": out}
     expected = fp4sim.gemm(a, b, c, bias=bias, **given)
     d = fp4sim.gemm(a.to_device(), b.to_device(), to_gpu(gpu, c), bias=to_gpu(gpu, bias), **given).get()
     word = np.uint32 if out == "float32" else np.uint16
     np.testing.assert_array_equal(d.view(word), expected.view(word))
+    assert np.isnan(d[1, ::4].astype(np.float32)).all()
 
 
 @pytest.mark.parametrize("order", ["split-k:4", "stream-k:3:4:11", "split-k:3:backward"])

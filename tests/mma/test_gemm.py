@@ -45,6 +45,21 @@ def test_the_epilogue_rounds_in_its_order(out: str, dtype: type) -> None:
     np.testing.assert_array_equal(fp4sim.gemm(a, b, c), d * np.float32(a.tensor_scale * b.tensor_scale) + c)
 
 
+@pytest.mark.parametrize(("out", "bits"), [("float32", 0x7FFFFFFF), ("bfloat16", 0x7FC0), ("float16", 0x7FFF)])
+def test_a_nan_of_the_epilogue_has_the_bits_of_one_of_the_steps(out: str, bits: int) -> None:
+    a, b = fp4sim.quantize(matrix(0, 4, 64), "nvfp4"), fp4sim.quantize(matrix(1, 3, 64), "nvfp4")
+    scales = a.block_scale.copy()
+    scales[0, 0] = 0x7F
+    object.__setattr__(a, "block_scale", scales)
+    c, bias = np.zeros((4, 3), np.float32), np.full(3, -np.inf, np.float32)
+    c[1], c[2] = np.inf, np.nan
+    with np.errstate(invalid="raise"):
+        actual = fp4sim.gemm(a, b, c, bias=bias, out=out)
+    words = actual.view(f"u{actual.itemsize}")
+    assert (words[:3] == bits).all()
+    assert np.isneginf(actual[3].astype(np.float32)).all()
+
+
 def test_a_product_under_its_model() -> None:
     a, b = fp4sim.quantize(matrix(0, 16, 64) * 1e3, "nvfp4"), fp4sim.quantize(matrix(1, 8, 64), "nvfp4")
     wide = np.where(np.arange(4) % 2, a.block_scale, 1).astype(np.uint8)
