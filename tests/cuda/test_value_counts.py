@@ -170,7 +170,7 @@ def test_tensor_stats_counts_where_it_can(kind, monkeypatch):
 
 @pytest.mark.parametrize("text", SPECS)
 def test_window(text):
-    """Every code and every pair of a code and a magnitude have bins of their own, and no element of a block is worse than the table says."""
+    """Codes, and pairs of one with a magnitude, have bins of their own; no element of a block is worse than the table says."""
     x = normal()
     pipeline = pipeline_of(x, text)
     table = scale_table(pipeline.quantizer)
