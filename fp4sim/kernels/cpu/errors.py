@@ -118,11 +118,14 @@ def _error_kernel(fmt: FloatFormat, *, divides: bool) -> Any:
         for row in range(valid_rows):
             cell = row // cell_rows
             if row % cell_rows == 0:
-                acc[:128] = 0.0
-                count[:] = 0
+                for j in range(128):
+                    acc[j] = 0.0
+                for j in range(48):
+                    count[j] = 0
             line, line_codes = x[row], codes[row]
             scales, decodes, inverses = factor[row // rows], decode[row // rows], per_amax[row // rows]
-            acc[128:144] = -1.0
+            for j in range(128, 144):
+                acc[j] = -1.0
             block, left = 0, cols // 16  # of the unit's two halves; counted, because two divisions a unit are slow
             for unit in range((valid_cols + 31) // 32):
                 whole = unit * 32 + 32 <= valid_cols and cols % 16 == 0
@@ -170,7 +173,9 @@ def _error_kernel(fmt: FloatFormat, *, divides: bool) -> Any:
                         count[16 + j] += np.int32(z0 > largest) + np.int32(z1 > largest)
                         count[32 + j] += np.int32(zero0) + np.int32(zero1)
                 else:
-                    part[:] = 0.0
+                    for k in range(8):
+                        for j in range(32):
+                            part[k, j] = 0.0
                     for j in range(min(32, valid_cols - unit * 32)):
                         col = unit * 32 + j
                         scale, step, inverse = scales[col // cols], decodes[col // cols], inverses[col // cols]
@@ -200,8 +205,10 @@ def _error_kernel(fmt: FloatFormat, *, divides: bool) -> Any:
                 if acc[128 + j] > worst[cell]:
                     worst[cell], worst_row = acc[128 + j], row
             if row + 1 == valid_rows or (row + 1) % cell_rows == 0:
-                sums[cell] = acc[:128]
-                counts[cell] = count
+                for j in range(128):
+                    sums[cell, j] = acc[j]
+                for j in range(48):
+                    counts[cell, j] = count[j]
                 if worst[cell] >= 0.0:
                     # Look again at the one row that holds the worst element: which column was it?
                     line, line_codes = x[worst_row], codes[worst_row]
