@@ -216,8 +216,8 @@ def _are_clean(top: Any, u: Any, rule: Any) -> Any:
 
 @kernel
 def _advance(
-    total: Any, products: Any, ready: Any, start: Any, first: Any, length: Any, limit: Any, unit: Any,
-    a: Any, b: Any, x: Any, sx: Any, ex: Any, y: Any, sy: Any, ey: Any, tally: Any, groups: int, rule: Any,
+    groups: int, rule: Any, total: Any, products: Any, ready: Any, start: Any, first: Any, length: Any, limit: Any,
+    unit: Any, a: Any, b: Any, x: Any, sx: Any, ex: Any, y: Any, sy: Any, ey: Any, tally: Any,
 ) -> Any:  # fmt: skip
     """Add steps ``start``, ... to ``total``; the step at which a chunk's products do not do, or that after all.
 
@@ -284,6 +284,6 @@ def _advance(
 
 
 def advance(model: MmaModel, groups: int) -> Callable[..., Any]:
-    """The kernel for a model and a number of groups a step, which are its last arguments."""
+    """The kernel for a model and a number of groups a step, which are its first arguments."""
     rule = _rule(model, groups)
-    return lambda *given: _advance(*given, groups, rule)
+    return lambda *given: _advance(groups, rule, *given)
