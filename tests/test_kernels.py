@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,11 +17,13 @@ from hypothesis import strategies as st
 
 import fp4sim.kernels.cpu
 from fp4sim.floats import CASTS, ELEMENTS, UE4M3, FloatFormat, scale_format
+from fp4sim.kernels.cpu.errors import SPAN
 from fp4sim.kernels.cpu.kernels import CpuKernels
 from fp4sim.kernels.interface import ElementCast, Place
 from fp4sim.kernels.reference.kernels import ReferenceKernels
 from fp4sim.randbits import Stream
 from fp4sim.rounding import CastPolicy, Rounding
+from fp4sim.stats import draw_kernels
 
 NARROW = [*ELEMENTS, *CASTS[:2]]
 DRAWN = [ELEMENTS[0], ELEMENTS[2], CASTS[0]]
@@ -136,7 +139,29 @@ def test_error_sums_have_the_same_digits(
     codes = ReferenceKernels.encode(x, factor, tile, cast)
     amax = ReferenceKernels.block_amax(x, tile)
     valid = (int(rng.integers(1, x.shape[0] + 1)), int(rng.integers(1, x.shape[1] + 1)))
-    arguments = (x, codes, factor, decode, amax, tile, cast, valid, cell_tiles * tile[0])
+    same_sums(x, codes, factor, decode, amax, tile, cast, valid, cell_tiles * tile[0])
+
+
+@pytest.mark.parametrize("columns", [1, 2, 16, 12, 48, 2049])
+@pytest.mark.parametrize("divides", [False, True])
+def test_error_sums_of_rows_longer_than_a_span(columns: int, divides: bool) -> None:
+    """Spans end within blocks and units, and the worst element lies in each of them in turn."""
+    fmt, tile, rng = ELEMENTS[0], (1, columns), np.random.default_rng(columns)
+    width = columns * -(-(2 * SPAN + 1500) // columns)
+    x = rng.standard_normal((5, width)).astype(np.float32)
+    for row, place in enumerate((0, SPAN - 1, SPAN, 2 * SPAN, width - 2)):
+        x[row, place] = -100
+    factor = np.exp2(rng.integers(-2, 3, (5, width // columns))).astype(np.float32)
+    decode = 1 / factor.astype(np.float64)
+    decode[rng.random(decode.shape) < 0.1] = 0
+    cast = ElementCast(fmt, divides=divides)
+    codes = ReferenceKernels.encode(x, factor, tile, cast)
+    amax = np.full(factor.shape, 2, np.float32)
+    for valid in ((5, width), (5, width - 1), (4, SPAN + 33)):
+        same_sums(x, codes, factor, decode, amax, tile, cast, valid, 1)
+
+
+def same_sums(*arguments: Any) -> None:
     ours, theirs = CpuKernels.error_sums(*arguments), ReferenceKernels.error_sums(*arguments)
     assert len(ours) == len(theirs)
     for one, other in zip(ours, theirs, strict=True):
@@ -205,6 +230,17 @@ def test_cached_kernels_call_nothing_compiled_in_another_file(path: Path) -> Non
         for alias in node.names
     }
     assert imported <= {"bits_of", "float_of", "kernel", "inlined"}
+
+
+@pytest.mark.parametrize("path", [*_cpu_modules(), Path(draw_kernels.__file__)], ids=lambda path: path.stem)
+def test_no_helper_is_among_a_kernel_s_constants(path: Path) -> None:
+    """numba's cache knows a kernel by its constants, and a compiled helper among them is another one in every process."""
+    for outer in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(outer, ast.FunctionDef):
+            continue
+        decorated = [one for one in outer.body if isinstance(one, ast.FunctionDef) and one.decorator_list]
+        assert len(decorated) <= 1, f"{outer.name} has kernels or helpers within that may refer to each other"
+        assert not any(ast.unparse(mark) == "inlined" for one in decorated for mark in one.decorator_list), outer.name
 
 
 def test_bit_casts_are_pinned() -> None:

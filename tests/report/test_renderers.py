@@ -246,12 +246,15 @@ def renamed(value, name):
 @pytest.mark.parametrize("suffix", [".html", ".md", ".csv", ".xml", ".txt"])
 @pytest.mark.parametrize("kind", NAMES)
 def test_every_text_from_outside_is_inert(every_kind, kind, suffix, hostile_names):
-    for name in (
+    names = (
         "<script>alert(1)</script>|`x`\x1b[31m‮\n",
         '"><img src=x onerror=alert(1)>',
         "=cmd|' /C calc'!A0",
         *hostile_names[7:11],
-    ):
+    )
+    if suffix == ".html":  # pages draw figures, which takes time, and care for no beginning
+        names = (names[0], "".join(names[1:]))
+    for name in names:
         text = render(renamed(every_kind[kind], name), suffix)
         well_formed(text, suffix)
         assert inert(text)

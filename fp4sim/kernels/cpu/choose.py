@@ -40,9 +40,30 @@ def choose(
     return out, other
 
 
+@inlined
+def _value(code: Any, shift: Any, rebias: Any, first_normal: Any, quantum: Any, sign_mask: Any, sign_shift: Any) -> Any:
+    """The float32 value of a code, put together from its bits, which vectorizes."""
+    magnitude = np.int32(code & (sign_mask - np.int32(1)))
+    normal = float_of(np.int32(np.int32(magnitude << shift) + rebias))
+    value = np.float32(magnitude) * quantum if magnitude < first_normal else normal
+    return float_of(np.int32(bits_of(value) | np.int32((code & sign_mask) << sign_shift)))
+
+
+@inlined
+def _term(x: Any, value: Any, scale: Any, factor: Any, reach: Any, exact: bool, scaled: bool, squared: bool) -> Any:
+    """An element's share of its block's error."""
+    if exact:
+        d = abs(((value * scale) * factor) / reach - x)
+    elif scaled:
+        d = abs(value * scale - x * factor)
+    else:
+        d = abs(x - value * (scale * factor))
+    return d * d if squared else d
+
+
 @lru_cache(maxsize=16)
 def _kernel(fmt: FloatFormat, criterion: Criterion) -> Any:
-    """The kernel of one format and criterion; a code's value is put together from its bits, which vectorizes."""
+    """The kernel of one format and criterion. Helpers stand outside: numba's cache takes one among the constants for new."""
     shift = np.int32(23 - fmt.mantissa_bits)
     rebias = np.int32((127 - fmt.bias) << 23)
     first_normal = np.int32(1 << fmt.mantissa_bits)
@@ -50,20 +71,6 @@ def _kernel(fmt: FloatFormat, criterion: Criterion) -> Any:
     sign_mask, sign_shift = np.int32(fmt.sign_mask), np.int32(31 - fmt.magnitude_bits)
     squared, largest = criterion.metric == "mse", criterion.metric == "absmax"
     exact, scaled = criterion.order == "exact", criterion.order == "scaled"
-
-    @inlined
-    def term(x: Any, code: Any, scale: Any, factor: Any, reach: Any) -> Any:
-        magnitude = np.int32(code & (sign_mask - np.int32(1)))
-        normal = float_of(np.int32(np.int32(magnitude << shift) + rebias))
-        value = np.float32(magnitude) * quantum if magnitude < first_normal else normal
-        signed = float_of(np.int32(bits_of(value) | np.int32((code & sign_mask) << sign_shift)))
-        if exact:
-            d = abs(((signed * scale) * factor) / reach - x)
-        elif scaled:
-            d = abs(signed * scale - x * factor)
-        else:
-            d = abs(x - signed * (scale * factor))
-        return d * d if squared else d
 
     @kernel
     def choose_blocks(
@@ -86,8 +93,11 @@ def _kernel(fmt: FloatFormat, criterion: Criterion) -> Any:
                 for r in range(rows):
                     line, code1, code2 = x[tile * rows + r], first[tile * rows + r], second[tile * rows + r]
                     for j in range(16):
-                        term1[j] = term(line[block * 16 + j], np.int32(code1[block * 16 + j]), s1, a, reach)
-                        term2[j] = term(line[block * 16 + j], np.int32(code2[block * 16 + j]), s2, a, reach)
+                        c1, c2 = np.int32(code1[block * 16 + j]), np.int32(code2[block * 16 + j])
+                        v1 = _value(c1, shift, rebias, first_normal, quantum, sign_mask, sign_shift)
+                        v2 = _value(c2, shift, rebias, first_normal, quantum, sign_mask, sign_shift)
+                        term1[j] = _term(line[block * 16 + j], v1, s1, a, reach, exact, scaled, squared)
+                        term2[j] = _term(line[block * 16 + j], v2, s2, a, reach, exact, scaled, squared)
                     e1, e2 = np.float32(0), np.float32(0)
                     for j in range(16):
                         e1 = max(e1, term1[j]) if largest else e1 + term1[j]

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from fp4sim.floats import FloatFormat
     from fp4sim.kernels.interface import ElementCast
 
+SPAN = 2048  # columns decoded at a time, whole units
+
 
 def error_sums(
     x: NDArray[np.float32],
@@ -84,6 +86,104 @@ def _occupancy(codes: NDArray[np.uint8], cols: int, fmt: FloatFormat) -> NDArray
     return occupancy
 
 
+def _adder(divides: bool) -> Any:
+    """The function that adds a span; of no format, because compiling it takes longer than a format's own kernel."""
+
+    @kernel
+    def add(
+        line: Any, value: Any, start: int, size: int, cols: int, scales: Any, decodes: Any, inverses: Any,
+        largest: Any, acc: Any, count: Any, part: Any,
+    ) -> None:  # fmt: skip
+        """Add columns ``start``, ... of a row; ``value`` holds what their codes decode to, before the block's scale."""
+        block = start // cols
+        left = (cols - start % cols) // 16  # of the unit's two halves; counted, because two divisions a unit are slow
+        for unit in range((size + 31) // 32):
+            whole = unit * 32 + 32 <= size and cols % 16 == 0
+            if whole:
+                block0 = block
+                left -= 1
+                if left == 0:
+                    block, left = block + 1, cols // 16
+                block1 = block
+                left -= 1
+                if left == 0:
+                    block, left = block + 1, cols // 16
+                whole = decodes[block0] != 0.0 and decodes[block1] != 0.0
+            if whole:
+                s0, d0, i0 = scales[block0], decodes[block0], inverses[block0]
+                s1, d1, i1 = scales[block1], decodes[block1], inverses[block1]
+                for j in range(16):
+                    f0, f1 = line[unit * 32 + j], line[unit * 32 + 16 + j]
+                    x0, x1 = np.float64(f0), np.float64(f1)
+                    v0, v1 = np.float64(value[unit * 32 + j]) * d0, np.float64(value[unit * 32 + 16 + j]) * d1
+                    e0, e1 = v0 - x0, v1 - x1
+                    q0, q1 = e0 * e0, e1 * e1
+                    z0 = abs(f0 / s0 if divides else f0 * s0)
+                    z1 = abs(f1 / s1 if divides else f1 * s1)
+                    over0, over1 = z0 > largest, z1 > largest
+                    acc[j] += x0 * x0 + x1 * x1
+                    acc[16 + j] += x0 * v0 + x1 * v1
+                    acc[32 + j] += v0 * v0 + v1 * v1
+                    acc[48 + j] += e0 + e1
+                    acc[64 + j] += q0 + q1
+                    acc[96 + j] += (q0 if over0 else 0.0) + (q1 if over1 else 0.0)
+                    acc[112 + j] += (q0 if v0 == 0.0 else 0.0) + (q1 if v1 == 0.0 else 0.0)
+                    r0, r1 = abs(e0) * i0, abs(e1) * i1
+                    r = r0 if r0 > r1 else r1
+                    acc[128 + j] = r if r > acc[128 + j] else acc[128 + j]
+                for j in range(16):
+                    f0, f1 = line[unit * 32 + j], line[unit * 32 + 16 + j]
+                    z0 = abs(f0 / s0 if divides else f0 * s0)
+                    z1 = abs(f1 / s1 if divides else f1 * s1)
+                    zero0 = np.int32(value[unit * 32 + j] == np.float32(0)) & np.int32(f0 != np.float32(0))
+                    zero1 = np.int32(value[unit * 32 + 16 + j] == np.float32(0)) & np.int32(f1 != np.float32(0))
+                    count[16 + j] += np.int32(z0 > largest) + np.int32(z1 > largest)
+                    count[32 + j] += np.int32(zero0) + np.int32(zero1)
+            else:
+                for k in range(8):
+                    for j in range(32):
+                        part[k, j] = 0.0
+                for j in range(min(32, size - unit * 32)):
+                    col = unit * 32 + j
+                    at = (start + col) // cols
+                    scale, step, inverse = scales[at], decodes[at], inverses[at]
+                    xj, v = np.float64(line[col]), np.float64(value[col]) * step
+                    e = v - xj
+                    z = abs(line[col] / scale if divides else line[col] * scale)
+                    part[0, j], part[1, j], part[2, j] = xj * xj, xj * v, v * v
+                    part[3, j], part[4, j] = e, e * e
+                    lane = j & 15
+                    if step == 0.0:
+                        part[5, j] = e * e
+                        count[lane] += np.int32(xj != 0.0)
+                    elif z > largest:
+                        part[6, j] = e * e
+                        count[16 + lane] += np.int32(1)
+                    elif v == 0.0:
+                        part[7, j] = e * e
+                        count[32 + lane] += np.int32(xj != 0.0)
+                    r = abs(e) * inverse
+                    acc[128 + lane] = r if r > acc[128 + lane] else acc[128 + lane]
+                for k in range(8):
+                    for j in range(16):
+                        acc[k * 16 + j] += part[k, j] + part[k, 16 + j]
+
+    return add
+
+
+_add_divided, _add_multiplied = _adder(True), _adder(False)
+
+
+@kernel
+def _found(line: Any, value: Any, start: int, size: int, cols: int, decodes: Any, inverses: Any, worst: Any) -> int:
+    """The first column of a span whose error over its block's amax is ``worst``, or -1."""
+    for j in range(size):
+        block = (start + j) // cols
+        if abs(np.float64(value[j]) * decodes[block] - np.float64(line[j])) * inverses[block] == worst:
+            return start + j
+    return -1
+
+
 @lru_cache(maxsize=64)
 def _error_kernel(fmt: FloatFormat, *, divides: bool) -> Any:
     """The kernel with one format's numbers compiled in; it fills sums, counts, worst and where, one row a cell."""
@@ -96,121 +196,53 @@ def _error_kernel(fmt: FloatFormat, *, divides: bool) -> Any:
 
     @kernel
     def errors(
-        x: Any,
-        codes: Any,
-        factor: Any,
-        decode: Any,
-        per_amax: Any,
-        rows: int,
-        cols: int,
-        valid_rows: int,
-        valid_cols: int,
-        cell_rows: int,
-        sums: Any,
-        counts: Any,
-        worst: Any,
-        where: Any,
-    ) -> None:
+        x: Any, codes: Any, factor: Any, decode: Any, per_amax: Any, rows: int, cols: int, valid_rows: int,
+        valid_cols: int, cell_rows: int, sums: Any, counts: Any, worst: Any, where: Any,
+    ) -> None:  # fmt: skip
         # Sums (0..127) and highest ratios (128..143) in one array: two would have to be proved disjoint for each short loop.
-        acc, count, value = np.zeros(144, np.float64), np.zeros(3 * 16, np.int32), np.zeros(32, np.float32)
+        acc, count, value = np.zeros(144, np.float64), np.zeros(48, np.int32), np.zeros(SPAN, np.float32)
         part = np.zeros((8, 32), np.float64)
         worst_row = -1
         for row in range(valid_rows):
             cell = row // cell_rows
             if row % cell_rows == 0:
-                acc[:128] = 0.0
-                count[:] = 0
-            line, line_codes = x[row], codes[row]
-            scales, decodes, inverses = factor[row // rows], decode[row // rows], per_amax[row // rows]
-            acc[128:144] = -1.0
-            block, left = 0, cols // 16  # of the unit's two halves; counted, because two divisions a unit are slow
-            for unit in range((valid_cols + 31) // 32):
-                whole = unit * 32 + 32 <= valid_cols and cols % 16 == 0
-                if whole:
-                    block0 = block
-                    left -= 1
-                    if left == 0:
-                        block, left = block + 1, cols // 16
-                    block1 = block
-                    left -= 1
-                    if left == 0:
-                        block, left = block + 1, cols // 16
-                    whole = decodes[block0] != 0.0 and decodes[block1] != 0.0
-                if whole:
-                    s0, d0, i0 = scales[block0], decodes[block0], inverses[block0]
-                    s1, d1, i1 = scales[block1], decodes[block1], inverses[block1]
-                    for j in range(32):
-                        code = np.int32(line_codes[unit * 32 + j])
-                        value[j] = _decode(code, shift, rebias, first_normal, quantum, sign_mask, sign_shift)
-                    for j in range(16):
-                        f0, f1 = line[unit * 32 + j], line[unit * 32 + 16 + j]
-                        x0, x1 = np.float64(f0), np.float64(f1)
-                        v0, v1 = np.float64(value[j]) * d0, np.float64(value[16 + j]) * d1
-                        e0, e1 = v0 - x0, v1 - x1
-                        q0, q1 = e0 * e0, e1 * e1
-                        z0 = abs(f0 / s0 if divides else f0 * s0)
-                        z1 = abs(f1 / s1 if divides else f1 * s1)
-                        over0, over1 = z0 > largest, z1 > largest
-                        acc[j] += x0 * x0 + x1 * x1
-                        acc[16 + j] += x0 * v0 + x1 * v1
-                        acc[32 + j] += v0 * v0 + v1 * v1
-                        acc[48 + j] += e0 + e1
-                        acc[64 + j] += q0 + q1
-                        acc[96 + j] += (q0 if over0 else 0.0) + (q1 if over1 else 0.0)
-                        acc[112 + j] += (q0 if v0 == 0.0 else 0.0) + (q1 if v1 == 0.0 else 0.0)
-                        r0, r1 = abs(e0) * i0, abs(e1) * i1
-                        r = r0 if r0 > r1 else r1
-                        acc[128 + j] = r if r > acc[128 + j] else acc[128 + j]
-                    for j in range(16):
-                        f0, f1 = line[unit * 32 + j], line[unit * 32 + 16 + j]
-                        z0 = abs(f0 / s0 if divides else f0 * s0)
-                        z1 = abs(f1 / s1 if divides else f1 * s1)
-                        zero0 = np.int32(value[j] == np.float32(0)) & np.int32(f0 != np.float32(0))
-                        zero1 = np.int32(value[16 + j] == np.float32(0)) & np.int32(f1 != np.float32(0))
-                        count[16 + j] += np.int32(z0 > largest) + np.int32(z1 > largest)
-                        count[32 + j] += np.int32(zero0) + np.int32(zero1)
+                for j in range(128):
+                    acc[j] = 0.0
+                for j in range(48):
+                    count[j] = 0
+            for j in range(128, 144):
+                acc[j] = -1.0
+            of_blocks = factor[row // rows], decode[row // rows], per_amax[row // rows]
+            for start in range(0, valid_cols, SPAN):
+                size = min(SPAN, valid_cols - start)
+                line, piece = x[row, start : start + size], codes[row, start : start + size]
+                for j in range(size):
+                    code = np.int32(piece[j])
+                    value[j] = _decode(code, shift, rebias, first_normal, quantum, sign_mask, sign_shift)
+                if divides:
+                    _add_divided(line, value, start, size, cols, *of_blocks, largest, acc, count, part)
                 else:
-                    part[:] = 0.0
-                    for j in range(min(32, valid_cols - unit * 32)):
-                        col = unit * 32 + j
-                        scale, step, inverse = scales[col // cols], decodes[col // cols], inverses[col // cols]
-                        code = np.int32(line_codes[col])
-                        signed = _decode(code, shift, rebias, first_normal, quantum, sign_mask, sign_shift)
-                        xj, v = np.float64(line[col]), np.float64(signed) * step
-                        e = v - xj
-                        z = abs(line[col] / scale if divides else line[col] * scale)
-                        part[0, j], part[1, j], part[2, j] = xj * xj, xj * v, v * v
-                        part[3, j], part[4, j] = e, e * e
-                        lane = j & 15
-                        if step == 0.0:
-                            part[5, j] = e * e
-                            count[lane] += np.int32(xj != 0.0)
-                        elif z > largest:
-                            part[6, j] = e * e
-                            count[16 + lane] += np.int32(1)
-                        elif v == 0.0:
-                            part[7, j] = e * e
-                            count[32 + lane] += np.int32(xj != 0.0)
-                        r = abs(e) * inverse
-                        acc[128 + lane] = r if r > acc[128 + lane] else acc[128 + lane]
-                    for k in range(8):
-                        for j in range(16):
-                            acc[k * 16 + j] += part[k, j] + part[k, 16 + j]
+                    _add_multiplied(line, value, start, size, cols, *of_blocks, largest, acc, count, part)
             for j in range(16):
                 if acc[128 + j] > worst[cell]:
                     worst[cell], worst_row = acc[128 + j], row
             if row + 1 == valid_rows or (row + 1) % cell_rows == 0:
-                sums[cell] = acc[:128]
-                counts[cell] = count
+                for j in range(128):
+                    sums[cell, j] = acc[j]
+                for j in range(48):
+                    counts[cell, j] = count[j]
                 if worst[cell] >= 0.0:
                     # Look again at the one row that holds the worst element: which column was it?
-                    line, line_codes = x[worst_row], codes[worst_row]
-                    decodes, inverses = decode[worst_row // rows], per_amax[worst_row // rows]
-                    for col in range(valid_cols - 1, -1, -1):
-                        code = np.int32(line_codes[col])
-                        signed = _decode(code, shift, rebias, first_normal, quantum, sign_mask, sign_shift)
-                        e = np.float64(signed) * decodes[col // cols] - np.float64(line[col])
-                        if abs(e) * inverses[col // cols] == worst[cell]:
-                            where[cell] = worst_row * line.size + col
+                    there = decode[worst_row // rows], per_amax[worst_row // rows]
+                    for start in range(0, valid_cols, SPAN):
+                        size = min(SPAN, valid_cols - start)
+                        line, piece = x[worst_row, start : start + size], codes[worst_row, start : start + size]
+                        for j in range(size):
+                            code = np.int32(piece[j])
+                            value[j] = _decode(code, shift, rebias, first_normal, quantum, sign_mask, sign_shift)
+                        col = _found(line, value, start, size, cols, *there, worst[cell])
+                        if col >= 0:
+                            where[cell] = worst_row * x.shape[1] + col
+                            break
 
     return errors

@@ -27,8 +27,8 @@ def kernel(function: F) -> F:
 
 
 def inlined(function: F) -> F:
-    """A helper that is inlined into the kernels of its own file."""
-    return cast("F", njit(inline="always")(function))
+    """A helper that is inlined into the kernels of its own file: by LLVM, because numba's way types it again at every call."""
+    return cast("F", njit(nogil=True, forceinline=True, error_model="numpy")(function))
 
 
 @intrinsic  # type: ignore[untyped-decorator]

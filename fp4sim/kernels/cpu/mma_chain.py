@@ -15,7 +15,6 @@ only widens the margin.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -87,7 +86,7 @@ def _cut(x: Any, align: Any) -> Any:
 
 
 class Rule(NamedTuple):
-    """A model's constants, as the kernel reads them."""
+    """A model's numbers, as the kernel reads them: arguments, because compiling it takes seconds."""
 
     bits: int
     c_bits: int
@@ -215,75 +214,76 @@ def _are_clean(top: Any, u: Any, rule: Any) -> Any:
     return rule.lowest <= u and _power(max(top - np.int64(rule.bits), np.int64(-420))) <= u
 
 
-@lru_cache(maxsize=64)
-def advance(model: MmaModel, groups: int) -> Callable[..., Any]:
-    """The kernel of a model and a number of groups a step; constants alone are compiled in."""
-    rule = _rule(model, groups)
+@kernel
+def _advance(
+    groups: int, rule: Any, total: Any, products: Any, ready: Any, start: Any, first: Any, length: Any, limit: Any,
+    unit: Any, a: Any, b: Any, x: Any, sx: Any, ex: Any, y: Any, sy: Any, ey: Any, tally: Any,
+) -> Any:  # fmt: skip
+    """Add steps ``start``, ... to ``total``; the step at which a chunk's products do not do, or that after all.
 
-    @kernel
-    def run(
-        total: Any, products: Any, ready: Any, start: Any, first: Any, length: Any, limit: Any, unit: Any,
-        a: Any, b: Any, x: Any, sx: Any, ex: Any, y: Any, sy: Any, ey: Any, tally: Any,
-    ) -> Any:  # fmt: skip
-        """Add steps ``start``, ... to ``total``; the step at which a chunk's products do not do, or that after all.
-
-        * ``products``: float32 (steps, m, n), over the ``own`` of their rows and columns, of steps ``first``, ...
-        * ``ready``: (steps,), whether they are exact for every output. ``length``: steps of a chunk.
-        * ``limit``: 2^bits, 2^lowest, 2^highest. ``unit``: what products of significands and scales are multiplied by.
-        * ``a``, ``b``: by chunks 2^unit, 2^own and norms over 2^unit, by steps 2^unit and tops; (runs, m) or (runs, n).
-        * ``x``, ``sx``, ``ex``: elements, and groups' scales and exponents; ``y``, ``sy``, ``ey`` of columns.
-        * ``tally`` counts outputs times steps: proven, bounded, emulated.
-        """
-        units, owns, norms, step_units, tops = a
-        units_b, owns_b, norms_b, step_units_b, tops_b = b
-        m, n = total.shape
-        part, results = np.zeros(groups), np.zeros(n, np.float32)
-        bad, flags = np.zeros((m, n), np.bool_), np.zeros(n, np.bool_)
-        step, end = start, first + len(products)
-        while step < end:
-            chunk, stop = step // length, min(step + length, end)
-            w = owns_b[chunk]
-            count = _mark(total, units[chunk], units_b[chunk], norms[chunk], norms_b[chunk], limit, bad)
-            if count * FEW <= m * n:
-                for i in range(m):
-                    row, failed = total[i], bad[i]
-                    _add_chunk(row, products[step - first : stop - first], i, owns[chunk, i], w, failed, results)
-                    for j in range(n if count else 0):
-                        if failed[j]:
-                            s = np.float64(row[j])
-                            for k in range(step, stop):
-                                s = _one_step(s, x[i], sx[i], ex[i], y[j], sy[j], ey[j], k, unit, part, rule)
-                            row[j] = np.float32(s)
-                tally[0] += (m * n - count) * (stop - step)
-                tally[2] += count * (stop - step)
-                step = stop
-                continue
-            if not ready[step - first : stop - first].all():
-                return step
-            for k in range(step, stop):
-                z, top_b = step_units_b[k], tops_b[k]
-                least, highest = _extremes(z, top_b)
-                for i in range(m):
-                    row, added, own, u, top = (
-                        total[i],
-                        products[k - first, i],
-                        owns[chunk, i],
-                        step_units[k, i],
-                        tops[k, i],
-                    )
-                    found = np.int64(0)
-                    clean = _are_clean(top + highest, u * least, rule)
-                    if not (clean and _add_clean(row, added, own, w, u, z, results, rule)):
-                        found = _add_bounded(row, added, own, w, u, z, top, top_b, results, flags, rule)
-                        for j in range(n if found else 0):
-                            if flags[j]:
-                                s = np.float64(row[j])
-                                s = _one_step(s, x[i], sx[i], ex[i], y[j], sy[j], ey[j], k, unit, part, rule)
-                                results[j] = np.float32(s)
-                    row[:] = results
-                    tally[1] += n - found
-                    tally[2] += found
+    * ``products``: float32 (steps, m, n), over the ``own`` of their rows and columns, of steps ``first``, ...
+    * ``ready``: (steps,), whether they are exact for every output. ``length``: steps of a chunk.
+    * ``limit``: 2^bits, 2^lowest, 2^highest. ``unit``: what products of significands and scales are multiplied by.
+    * ``a``, ``b``: by chunks 2^unit, 2^own and norms over 2^unit, by steps 2^unit and tops; (runs, m) or (runs, n).
+    * ``x``, ``sx``, ``ex``: elements, and groups' scales and exponents; ``y``, ``sy``, ``ey`` of columns.
+    * ``tally`` counts outputs times steps: proven, bounded, emulated.
+    """
+    units, owns, norms, step_units, tops = a
+    units_b, owns_b, norms_b, step_units_b, tops_b = b
+    m, n = total.shape
+    part, results = np.zeros(groups), np.zeros(n, np.float32)
+    bad, flags = np.zeros((m, n), np.bool_), np.zeros(n, np.bool_)
+    step, end = start, first + len(products)
+    while step < end:
+        chunk, stop = step // length, min(step + length, end)
+        w = owns_b[chunk]
+        count = _mark(total, units[chunk], units_b[chunk], norms[chunk], norms_b[chunk], limit, bad)
+        if count * FEW <= m * n:
+            for i in range(m):
+                row, failed = total[i], bad[i]
+                _add_chunk(row, products[step - first : stop - first], i, owns[chunk, i], w, failed, results)
+                for j in range(n if count else 0):
+                    if failed[j]:
+                        s = np.float64(row[j])
+                        for k in range(step, stop):
+                            s = _one_step(s, x[i], sx[i], ex[i], y[j], sy[j], ey[j], k, unit, part, rule)
+                        row[j] = np.float32(s)
+            tally[0] += (m * n - count) * (stop - step)
+            tally[2] += count * (stop - step)
             step = stop
-        return step
+            continue
+        for k in range(step, stop):
+            if not ready[k - first]:
+                return step
+        for k in range(step, stop):
+            z, top_b = step_units_b[k], tops_b[k]
+            least, highest = _extremes(z, top_b)
+            for i in range(m):
+                row, added, own, u, top = (
+                    total[i],
+                    products[k - first, i],
+                    owns[chunk, i],
+                    step_units[k, i],
+                    tops[k, i],
+                )
+                found = np.int64(0)
+                clean = _are_clean(top + highest, u * least, rule)
+                if not (clean and _add_clean(row, added, own, w, u, z, results, rule)):
+                    found = _add_bounded(row, added, own, w, u, z, top, top_b, results, flags, rule)
+                    for j in range(n if found else 0):
+                        if flags[j]:
+                            s = np.float64(row[j])
+                            s = _one_step(s, x[i], sx[i], ex[i], y[j], sy[j], ey[j], k, unit, part, rule)
+                            results[j] = np.float32(s)
+                for j in range(n):
+                    row[j] = results[j]
+                tally[1] += n - found
+                tally[2] += found
+        step = stop
+    return step
 
-    return run
+
+def advance(model: MmaModel, groups: int) -> Callable[..., Any]:
+    """The kernel for a model and a number of groups a step, which are its first arguments."""
+    rule = _rule(model, groups)
+    return lambda *given: _advance(groups, rule, *given)

@@ -28,6 +28,7 @@ FEWEST_BITS, MOST_BITS = 8, 37
 LOWEST_FLOOR = -380
 _NEVER = -(1 << 13)  # twice this fits int16 and anchors nothing
 _CUTS = {"rz": 0, "rne": 1, "floor": 2}
+_ANCHORING = {"products": 0, "any-scale": 0, "dots": 1, "scales": 2}
 
 
 def covers(model: MmaModel) -> bool:
@@ -74,7 +75,10 @@ class Right:
         left = [a.values[:, rows, elements], *(part[:, rows, groups] for part in a.groups)]
         right = [self.values[:, :, groups], *(part[:, groups] for part in self.groups)]
         whole = (np.ascontiguousarray(part) for part in (*left, *right))
-        _kernel(self.model, a.step // 16)(*whole, a.unit + self.unit, out)
+        model, bits = self.model, int(self.model.fraction or 0)
+        floor = -420 if model.floor is None else model.floor - bits
+        run = _kernel(_CUTS[model.align], _ANCHORING[model.anchoring], model.result == "rne", a.step // 16)
+        run(*whole, bits, int(model.window_c or 0), floor, a.unit + self.unit, out)
         return np.ascontiguousarray(out[:, :, : self.columns]).view(np.uint32)
 
 
@@ -139,15 +143,15 @@ def _to_float32(x: Any, nearest: Any) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _kernel(model: MmaModel, groups: int) -> Any:
-    """The kernel of one model and number of groups a step; constants alone are compiled in, or the cache would never hit."""
-    bits, c_bits, align = int(model.fraction or 0), int(model.window_c or 0), _CUTS[model.align]
-    floor = np.int64(-420 if model.floor is None else model.floor - bits)
-    by_products, by_dots = model.anchoring in ("products", "any-scale"), model.anchoring == "dots"
-    nearest = model.result == "rne"
+def _kernel(align: int, anchoring: int, nearest: bool, groups: int) -> Any:
+    """The kernel of one way to anchor, cut and round and a number of groups a step; widths are arguments."""
+    by_products, by_dots = anchoring == 0, anchoring == 1
 
     @kernel
-    def lanes(a: Any, sa: Any, ea: Any, ma: Any, b: Any, sb: Any, eb: Any, mb: Any, unit: Any, out: Any) -> None:
+    def lanes(
+        a: Any, sa: Any, ea: Any, ma: Any, b: Any, sb: Any, eb: Any, mb: Any,
+        bits: int, c_bits: int, floor: int, unit: int, out: Any,
+    ) -> None:  # fmt: skip
         dot = np.zeros(64, np.int16)
         total, quantum = np.zeros(64), np.zeros(64, np.int64)
         addend = np.zeros((groups, 64))

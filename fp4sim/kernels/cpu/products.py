@@ -36,6 +36,14 @@ def products(
     return out
 
 
+@inlined
+def _halved(s: Any) -> Any:
+    """Lane i with i + 8, then 4, 2, 1."""
+    even = ((s[0] + s[8]) + (s[4] + s[12])) + ((s[2] + s[10]) + (s[6] + s[14]))
+    odd = ((s[1] + s[9]) + (s[5] + s[13])) + ((s[3] + s[11]) + (s[7] + s[15]))
+    return even + odd
+
+
 @lru_cache(maxsize=16)
 def _kernel(fmt: FloatFormat, divides: bool) -> Any:
     """The kernel of one format; a code's value is put together from its bits, which vectorizes."""
@@ -44,13 +52,6 @@ def _kernel(fmt: FloatFormat, divides: bool) -> Any:
     first_normal = np.int32(1 << fmt.mantissa_bits)
     quantum = np.float32(fmt.min_normal * 2.0**-fmt.mantissa_bits)
     sign_mask, sign_shift = np.int32(fmt.sign_mask), np.int32(31 - fmt.magnitude_bits)
-
-    @inlined
-    def halved(s: Any) -> Any:
-        """Lane i with i + 8, then 4, 2, 1."""
-        even = ((s[0] + s[8]) + (s[4] + s[12])) + ((s[2] + s[10]) + (s[6] + s[14]))
-        odd = ((s[1] + s[9]) + (s[5] + s[13])) + ((s[3] + s[11]) + (s[7] + s[15]))
-        return even + odd
 
     @kernel
     def sums(x: Any, codes: Any, factor: Any, rows: Any, cols: Any, group: Any, out: Any) -> None:
@@ -78,7 +79,7 @@ def _kernel(fmt: FloatFormat, divides: bool) -> Any:
                         signed = float_of(np.int32(bits_of(value) | np.int32((one & sign_mask) << sign_shift)))
                         square[j] += z * z
                         product[j] += z * np.float64(signed)
-                out[0, row, index] = halved(square)
-                out[1, row, index] = halved(product)
+                out[0, row, index] = _halved(square)
+                out[1, row, index] = _halved(product)
 
     return sums

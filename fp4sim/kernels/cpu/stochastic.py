@@ -65,6 +65,41 @@ def _philox(counter: Any, k0: Any, k1: Any, name: Any, draw: Any) -> Any:
     return _round(a, b, c, d, (k0 + np.uint64(9) * _W0) & _LOW, (k1 + np.uint64(9) * _W1) & _LOW)
 
 
+@kernel
+def _draw(first: Any, size: int, inner: Any, random_bits: Any, key: Any, words: Any, out: Any) -> None:
+    """Fill out[:size] with the random words of elements first, first + inner, ..., their bits at the top.
+
+    A function of its own, which every format's kernel calls a span at a time: compiling ten rounds takes seconds.
+    """
+    k0, k1, name, draw = key[0], key[1], key[2], key[3]
+    if inner == 1:
+        per_call = 16 if random_bits == 8 else 4
+        base, offset = first // per_call, first % per_call
+        for call in range((offset + size + per_call - 1) // per_call):
+            a, b, c, d = _philox(np.uint64(base) + np.uint64(call), k0, k1, name, draw)
+            words[4 * call] = np.uint32(a)
+            words[4 * call + 1] = np.uint32(b)
+            words[4 * call + 2] = np.uint32(c)
+            words[4 * call + 3] = np.uint32(d)
+        if random_bits == 8:
+            lane_bytes = words.view(np.uint8)[offset : offset + size]
+            for j in range(size):
+                out[j] = np.uint32(lane_bytes[j]) << np.uint32(24)
+        else:
+            drawn = words[offset : offset + size]
+            for j in range(size):
+                out[j] = drawn[j]
+    else:
+        for j in range(size):
+            i = first + j * inner
+            quad = _philox(np.uint64(i // 16 if random_bits == 8 else i // 4), k0, k1, name, draw)
+            if random_bits == 8:
+                chosen = quad[(i // 4) % 4] >> np.uint64(8 * (i % 4))
+                out[j] = np.uint32(chosen & np.uint64(0xFF)) << np.uint32(24)
+            else:
+                out[j] = np.uint32(quad[i % 4])
+
+
 @lru_cache(maxsize=64)
 def _round_kernel(fmt: FloatFormat) -> Any:
     """The kernel with one format's numbers compiled in."""
@@ -82,10 +117,8 @@ def _round_kernel(fmt: FloatFormat) -> Any:
     ) -> None:
         mask = np.uint32((0xFFFFFFFF << (32 - random_bits)) & 0xFFFFFFFF)
         row0, col0, length, inner = origin[0], origin[1], origin[2], origin[3]
-        k0, k1, name, draw = key[0], key[1], key[2], key[3]
         words = np.empty(SPAN + 32, np.uint32)
         scaled, word = np.empty(SPAN, np.float32), np.empty(SPAN, np.uint32)
-        lane_bytes = words.view(np.uint8)
         for row in range(x.shape[0]):
             line, scales = x[row], factor[row // rows]
             position = row0 + row
@@ -93,30 +126,7 @@ def _round_kernel(fmt: FloatFormat) -> Any:
             for start in range(0, line.size, SPAN):
                 size = min(SPAN, line.size - start)
                 first = ((position // inner) * length + col0 + start) * inner + position % inner
-                if inner == 1:
-                    per_call = 16 if random_bits == 8 else 4
-                    base, offset = first // per_call, first % per_call
-                    for call in range((offset + size + per_call - 1) // per_call):
-                        a, b, c, d = _philox(np.uint64(base) + np.uint64(call), k0, k1, name, draw)
-                        words[4 * call] = np.uint32(a)
-                        words[4 * call + 1] = np.uint32(b)
-                        words[4 * call + 2] = np.uint32(c)
-                        words[4 * call + 3] = np.uint32(d)
-                    if random_bits == 8:
-                        drawn = lane_bytes[offset : offset + size]
-                        for j in range(size):
-                            word[j] = np.uint32(drawn[j]) << np.uint32(24)
-                    else:
-                        word[:size] = words[offset : offset + size]
-                else:
-                    for j in range(size):
-                        i = first + j * inner
-                        if random_bits == 8:
-                            quad = _philox(np.uint64(i // 16), k0, k1, name, draw)
-                            chosen = quad[(i // 4) % 4] >> np.uint64(8 * (i % 4))
-                            word[j] = np.uint32(chosen & np.uint64(0xFF)) << np.uint32(24)
-                        else:
-                            word[j] = np.uint32(_philox(np.uint64(i // 4), k0, k1, name, draw)[i % 4])
+                _draw(first, size, inner, random_bits, key, words, word)
                 piece, target = line[start : start + size], out[row, start : start + size]
                 done = 0
                 while done < size:

@@ -93,11 +93,13 @@ def test_svg_is_the_same_each_time_and_whatever_the_reader_s_settings(name, resu
     import matplotlib as mpl
 
     result = results[KINDS[name].accepts[0]]["one"]
-    first = svg(KINDS[name].build(result), name)
-    save_figure(KINDS[name].build(result), tmp_path / "a.svg")
+    figure = KINDS[name].build(result)
+    first = svg(figure, name)
+    save_figure(figure, tmp_path / "a.svg")
     with mpl.rc_context({"font.size": 30, "axes.facecolor": "red", "svg.hashsalt": "other", "text.parse_math": True}):
-        assert svg(KINDS[name].build(result), name) == first
-        save_figure(KINDS[name].build(result), tmp_path / "b.svg")
+        figure = KINDS[name].build(result)
+        assert svg(figure, name) == first
+        save_figure(figure, tmp_path / "b.svg")
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
