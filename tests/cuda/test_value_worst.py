@@ -48,6 +48,13 @@ def known(applied: int = 0, passed: int = 0, key: int = 0) -> np.ndarray:
     return np.array([applied, passed, key], np.uint64)
 
 
+def test_nothing_is_known_first():
+    state, reached = known(1, 1, 1), np.ones(32, np.uint32)
+    call("begun", state, reached)
+    assert not state.any()
+    assert not reached.any()
+
+
 @pytest.mark.parametrize("warp", [0, 1])
 @pytest.mark.parametrize("where", ["here", "elsewhere"])
 @pytest.mark.parametrize(

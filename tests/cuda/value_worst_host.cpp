@@ -14,6 +14,17 @@ static void prepare(const ValueTable* values, const Known* known) {
     __syncthreads();
 }
 
+// What is known first, whatever the memory held.
+extern "C" void begun(Known* known, u32* reached) {
+    const u32 size = sizeof(Known) / 4 + 32;
+    for (u32 i = threadIdx.x; i < size; i += 32) words()[NEGATIVE - 1 - i] = ~0u;
+    __syncthreads();
+    know_nothing();
+    __syncthreads();
+    reached[threadIdx.x] = blocks_reached()[threadIdx.x];
+    if (threadIdx.x == 0) memcpy(known, (const void*)known_here(), sizeof *known);
+}
+
 // Of two warps; reached: where both are. blocks_of: what it leaves of the table's.
 extern "C" void refreshed(
     const ValueTable* values, Known* known, const u64* told, i64 warp, i64 block, u32* reached, u32* blocks_of) {
