@@ -132,6 +132,7 @@ __device__ __forceinline__ void value_counts(
     const u32 own = kept(Group<Q>::own(lane)), groups = blocks / 32, step = gridDim.x * (COUNTERS / 32);
     u32 n = blockIdx.x * (COUNTERS / 32) + warp;
     const u32* from = (const u32*)x + (u64)n * Group<Q>::WORDS + 4 * lane;
+    // Groups behind the last are not loaded: they are looked at like others, whatever the registers hold, and never taken.
     const auto load = [&](Group<Q>& to, u32 which) {
         if (which < groups) {
             to.load(from);
