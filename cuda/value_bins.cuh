@@ -18,7 +18,7 @@ __device__ __forceinline__ u32* words() {
 #if defined(__CUDA_ARCH__)
 __device__ __forceinline__ u32 base() { return (u32)__cvta_generic_to_shared(words()) / 4; }
 __device__ __forceinline__ void count_byte(u32 address) { asm volatile("red.shared.add.u32 [%0], 1;" ::"r"(address)); }
-__device__ __forceinline__ void count_byte_if(u32 wanted, u32 address) {  // without a branch
+__device__ __forceinline__ void count_byte_if(u32 wanted, u32 address) {
     asm volatile("{.reg .pred p;\n\tsetp.ne.u32 p, %1, 0;\n\t@p red.shared.add.u32 [%0], 1;}" ::"r"(address), "r"(wanted));
 }
 __device__ __forceinline__ u32 read_at(u32 address) {
@@ -41,7 +41,8 @@ __device__ __forceinline__ u32 read_at(u32 address) { return words()[address]; }
 __device__ __forceinline__ u32 kept(u32 x) { return x; }
 #endif
 
-// In each half of two bfloat16 magnitudes whether a's is at least b's, all ones if so; their signs do not matter.
+// In each half of two bfloat16 magnitudes whether a's is at least b's, all ones if so; their signs do not matter. Either way
+// subnormals are told apart, and 0x7FFF, which is a NaN, is more than all finite ones.
 __device__ __forceinline__ u32 at_least(u32 a, u32 b) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
     u32 out;
@@ -54,7 +55,7 @@ __device__ __forceinline__ u32 at_least(u32 a, u32 b) {
 #endif
 }
 
-// 4 times the lower or the upper half of x, plus c.
+// 4 times the lower or the upper half of x, plus c. dp2a adds each half times a byte: 4 and 0, or 0 and 4.
 template <int HALF>
 __device__ __forceinline__ u32 address_of(u32 x, u32 c) {
 #if defined(__CUDA_ARCH__)
@@ -71,10 +72,12 @@ struct Bins {
     u32 below, origins;  // of ValueTable
     u32 words, bytes;    // the address of the first
 
-    // The bins of two elements above `below`, by what is known of their block.
+    // The bins of two elements above `below`, by what is known of their block; their signs stay in bit 15. No half carries into
+    // the other in the end: by itself it comes to a bin, less than 2^15, with the sign, or to 0 or an offset where there is
+    // `below` in it (count_but_zeros). What carries on the way comes back.
     __device__ __forceinline__ u32 of(u32 word, u32 known) const {
         const u32 limits = permute(known, 0, 0x1010u), offsets = permute(known, 0, 0x3232u);
-        return word + (at_least(word, limits) & offsets) + origins;  // no half carries into the other
+        return word + (at_least(word, limits) & offsets) + origins;
     }
 
     __device__ __forceinline__ void count_block(u32 known) const { count_byte(4 * (words + bin_of_blocks(known, below))); }
@@ -88,7 +91,8 @@ struct Bins {
         }
     }
 
-    // A piece that may have zeros; only negative ones are counted: of the others there are as many as are not counted.
+    // A piece that may have zeros; only negative ones are counted: of the others there are as many as are not counted. For its
+    // bin a zero is raised to `below`, or its half would borrow from the other.
     __device__ __forceinline__ void count_but_zeros(const u32 (&piece)[4], u32 known) const {
         u32 minus = 0;
         FP4_UNROLL

@@ -1,8 +1,13 @@
 // Error statistics of bfloat16 blocks of 16 or 32 E2M1 elements by counting: a bfloat16 has few values, so how often each value
-// comes under each block scale is counted in shared memory, and the arithmetic is done once for each such pair at the end. A bin
-// of an element: `flush` bins of the magnitudes that become 0 under their scale, whatever it is, then `width` bins for each scale
-// code from first_code on, one of its blocks and the others of its magnitudes; negative elements' lie NEGATIVE bins further on.
-// Blocks without bins are listed for stats.cu.
+// comes under each block scale is counted in shared memory, and the arithmetic is done once for each such pair at the end.
+//
+// The bins: one of zeros, `flush` of the magnitudes that become 0 under their scale, whatever it is, then `width` for each
+// scale code from first_code on, the first of its blocks and the others of its magnitudes; negative elements' lie NEGATIVE bins
+// further on. Positive zeros are not counted: they are the elements that are missing in the end. Blocks without bins are listed
+// for stats.cu.
+//
+// A warp takes 32 blocks at a time (value_group.cuh) and adds them to its thread block's bins (value_bins.cuh); now and then it
+// looks for the worst element (value_worst.cuh). value_sums then does the arithmetic (value_counts.cuh).
 #include "value_worst.cuh"
 
 using namespace fp4;
@@ -14,9 +19,10 @@ namespace {
 #define FP4_COUNTERS_16 768
 #define FP4_COUNTERS_32 512
 #endif
-constexpr u32 CODES = 256, ZEROS = 0x7FFFu;  // ZEROS: what is known of a block of them
+constexpr u32 CODES = 256, ZEROS = 0x7FFFu;  // ZEROS: what is known of a block of them, a limit that no magnitude reaches
 
-// What all thread blocks add to, zero before. key: see key_of. Behind it lie the bins of positive, then of negative elements.
+// What all thread blocks add to, zero before. elements: over, flushed, then by E2M1 code; scales: blocks by scale code; both
+// from value_sums. key: see key_of. left: how many blocks are listed. Behind it: the bins of positive, then of negative ones.
 struct Totals {
     u64 elements[V_COUNTS], scales[CODES], zero_blocks, key, left;
 
@@ -31,6 +37,9 @@ struct Seen {
     bool plain;
 };
 
+// What a thread has while it counts. left, room: where blocks are listed, and how many may be; blocks: of the tensor; least,
+// maxima: of ValueTable. small: what extremes() is below where all elements are above `below`. blocks_of: the address of the
+// table's in shared memory; `bound` lies behind it. waiting: a block that may hold the worst element, or NO_BLOCK.
 template <int Q>
 struct Counting {
     const void* x;
@@ -38,8 +47,7 @@ struct Counting {
     Totals* totals;
     u32 *left, room, blocks, least, maxima;
     Bins bins;
-    u32 small, blocks_of;  // small: what extremes are below if no element is below the bins; blocks_of: its address, bound behind
-    u32 zero_blocks, waiting;
+    u32 small, blocks_of, zero_blocks, waiting;
     Worst worst;
 
     __device__ __forceinline__ Seen<Q> look(u32 lane, const Group<Q>& group) const {
@@ -66,8 +74,9 @@ struct Counting {
     }
 
     // Blocks with zeros, blocks of zeros, and such as have no bins, which are listed. What is known of the lane's own block,
-    // NO_BINS for the latter two.
+    // NO_BINS for the latter two. Lanes with blocks behind the last hold zeros, which count as nothing.
     __device__ __forceinline__ u32 take_mixed(u32 block, u32 lane, const Group<Q>& group, const Seen<Q>& seen) {
+        // least_but_zeros comes first: the whole warp takes part in it
         const bool binned = group.least_but_zeros(lane) >= bins.below && seen.known != NO_BINS;
         u32 of[Q];
         Group<Q>::share(binned ? seen.known : seen.most == 0 ? ZEROS : NO_BINS, lane, of);
@@ -123,6 +132,7 @@ __device__ __forceinline__ void value_counts(
     const u32 own = kept(Group<Q>::own(lane)), groups = blocks / 32, step = gridDim.x * (COUNTERS / 32);
     u32 n = blockIdx.x * (COUNTERS / 32) + warp;
     const u32* from = (const u32*)x + (u64)n * Group<Q>::WORDS + 4 * lane;
+    // Groups behind the last are not loaded: they are looked at like others, whatever the registers hold, and never taken.
     const auto load = [&](Group<Q>& to, u32 which) {
         if (which < groups) {
             to.load(from);
@@ -131,7 +141,8 @@ __device__ __forceinline__ void value_counts(
         }
         from += (u64)step * Group<Q>::WORDS;
     };
-    // A group is looked at before the one before it is counted: what is asked of shared memory would queue behind that.
+    // Three groups are in flight: `group` is counted, `next` is looked at before that, for what is asked of shared memory would
+    // queue behind the counting, and `last` is on its way. Every 32nd turn a warp takes over news, each warp in another turn.
     Group<Q> group, next;
     load(group, n);
     load(next, n + step);

@@ -1,5 +1,6 @@
 // How value_counts.cu finds the worst element: only blocks whose amax allows more than what is known are looked at, and warps
 // tell each other what they know by a key. No warp waits: all write the same flags, and an older key costs a search in vain.
+// A flag that a warp has read before it was taken away costs that, too; and blocks that wait are looked at whatever happens.
 #pragma once
 
 #include "reduce.cuh"
@@ -13,8 +14,10 @@ constexpr u32 NO_BLOCK = ~0u;
 // is known holds no worst element.
 __device__ __forceinline__ u64 key_of(float ratio, u32 block) { return (u64)bits_of(ratio) << 32 | (u32)~block; }
 
-// The largest key of this thread block; which is in blocks_of already, and which is after all warps have passed its block; by
-// warp, the first of the blocks that it still has.
+// key: the largest of this thread block. applied: the last for which refresh has taken SEARCH from maxima; passed: the last for
+// which it did so when all warps had passed the key's block, which frees the maxima of the same bound. blocks_reached: by warp,
+// the first of the blocks that it still had when it last came by, so never too late a one: 0 before, and a warp that is done
+// leaves its last.
 struct Known {
     u64 applied, passed, key;
 };
@@ -77,7 +80,7 @@ __device__ __noinline__ Worst search(const void* x, const ValueTable* values, u6
 }
 
 // By a whole warp, whose blocks from now on begin with `block`: takes over what other thread blocks know, and takes SEARCH from
-// maxima that are out of the question.
+// maxima that are out of the question: no block from `first` on, where the thread block's last warp is, has a key above `key`.
 template <int WARPS>
 __device__ __noinline__ void refresh(const ValueTable* values, const u64* told, u32 warp, u32 block) {
     const u32 lane = threadIdx.x & 31;

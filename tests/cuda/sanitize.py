@@ -96,7 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         packed.dequantize("bfloat16")
         fp4sim.fake_quant(x, spec)
         count += 1
-    listed = [counted_cases.check(cupy, *case, search=search) for case in counted_cases.CASES if has_room(1)]
+    cases = (*counted_cases.CASES, counted_cases.LOWEST) if has_room(1) else ()
+    listed = [counted_cases.check(cupy, *case, search=search) for case in cases]
     count += products(cupy) + statistics(cupy) + single_products()
     cupy.cuda.Device().synchronize()
     print(f"{count} tensors and products, values of {len(listed)} counted but for {sum(listed)} blocks")

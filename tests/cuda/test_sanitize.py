@@ -13,7 +13,7 @@ from fp4sim.kernels.cuda import value_counts
 from fp4sim.kernels.cuda.value_counts import found_of
 from fp4sim.kernels.cuda.value_window import window_of
 from tests.cuda import counted_cases
-from tests.cuda.counted_cases import CASES, GRID, ROWS, unsearched, values
+from tests.cuda.counted_cases import CASES, GRID, LOWEST, ROWS, unsearched, values
 from tests.cuda.gpu_cases import table_of
 from tests.cuda.host import COUNTERS
 from tests.cuda.session import parts
@@ -47,6 +47,25 @@ def test_every_kind_of_block_is_there(case, host_device):
     assert {0, 0x8000} <= set(bits.reshape(-1, block)[most == 0].ravel())
     subnormal = ((magnitudes > 0) & (magnitudes < 0x80)).any(axis=1)
     assert (subnormal & (plain if power else low)).any()
+
+
+def test_subnormals_decide_what_is_flushed(host_device):
+    """A GPU whose comparison took them for zeros would fail here, and here alone."""
+    text, power = LOWEST
+    bits = values(ROWS, power)
+    x = host_device.asarray(bits)
+    window = window_of(x, 32, table_of(x, "bfloat16", text))
+    limit = int(window.limit[window.first])
+    assert window.first == window.below == 0
+    assert 1 < limit < 0x80
+    blocks = (bits & 0x7FFF).reshape(-1, 32)
+    blocks = blocks[blocks.min(axis=1) > 0]
+    least = blocks[window.codes_of_maxima[blocks.max(axis=1) - window.least] == 0]
+    assert ((least < limit).any(axis=1) & ((least >= limit) & (least < 0x80)).any(axis=1)).sum() > 100
+
+
+def test_the_lowest_are_counted_as_measured(cupy):
+    assert counted_cases.check(cupy, *LOWEST, search=True) == 0
 
 
 @pytest.mark.parametrize("search", [True, False])

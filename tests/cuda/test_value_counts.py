@@ -42,7 +42,8 @@ def normal(rows: int = 20) -> np.ndarray:
 def statistics(x: np.ndarray, text: str, window=None, grid=None, given=None) -> tuple[TensorStats, int]:
     """What is counted and what is left, together; and how many blocks are left."""
     pipeline = pipeline_of(x, text, given)
-    table, block, raw = scale_table(pipeline.quantizer), pipeline.geometry.block.cols, on_device(x.view(np.uint16))
+    table, block = scale_table(pipeline.quantizer), pipeline.geometry.block.cols
+    raw = on_device(np.append(x.view(np.uint16), np.full(64 * block, 0x3F81, np.uint16)))[: x.size]  # what lies behind
     window = window or window_of(raw, block, table)
     assert window is not None
     found = found_of(count_values(raw, block, window, on_gpu(window.table()), grid), block, window)
@@ -123,7 +124,7 @@ def test_too_many_maxima():
 
 def test_small_elements_in_most_blocks():
     """They have no bins, and then counting would be in vain."""
-    x = normal()
+    x = normal()[9:]
     table = scale_table(pipeline_of(x, "nvfp4").quantizer)
     assert window_of(on_device(x.view(np.uint16)), 16, table) is not None
     x[:, ::20] = 2.0**-30
@@ -158,6 +159,55 @@ def test_counts_stay_in_range(monkeypatch):
     assert not value_counts.has_room(1 << 36)
 
 
+def test_bins_of_more_than_sixteen_bits():
+    """As all have of a tensor worth counting: the same counts many times over are as many times the elements and sums."""
+    x, times = normal(), (1 << 33) + 12345
+    pipeline = pipeline_of(x, "mxfp4")
+    raw = on_device(x.view(np.uint16))
+    window = window_of(raw, 32, scale_table(pipeline.quantizer))
+    table = on_gpu(window.table())
+    counted = count_values(raw, 32, window, table)
+    one = counted.totals.get().astype(np.int64)
+    sums = counted.sums.get().sum(axis=0)
+    counted.totals.array[:] = 0
+    counted.totals.array[value_counts._BINS :] = one[value_counts._BINS :] * times
+    rows = len(counted.sums)
+    load.launch(load.kernel(value_counts.SOURCE, "value_sums"), rows * 256, (table, counted.totals, counted.sums))
+    many = counted.totals.get().astype(np.int64)
+    assert np.array_equal(many[: value_counts._COUNTS + 256], one[: value_counts._COUNTS + 256] * times)
+    np.testing.assert_allclose(counted.sums.get().sum(axis=0), sums * times, rtol=1e-12)
+
+
+@pytest.mark.parametrize("grid", [1, 2, 3])
+@pytest.mark.parametrize("equal", [(325, 650), (326, 327, 650), (10, 650, 766), (139, 140, 700), (645, 646), (766,)])
+def test_the_first_of_equal_blocks(equal, grid):
+    """Whichever is found first, with the largest error that its maximum allows; all others are on the grid."""
+    x = np.tile(np.float32([6, 0.5, -3, 4] * 8), (768, 1))
+    x[list(equal), 3:20] = 5
+    x = x.astype(ml_dtypes.bfloat16)
+    found, left = statistics(x, "mxfp4", grid=grid)
+    assert left == 0
+    assert (found.sums.worst, found.sums.worst_index) == (1 / 6, equal[0] * 32 + 3)
+    same(found, x, "mxfp4")
+
+
+@pytest.mark.parametrize("zeros", [False, True])
+def test_the_least_element_that_has_a_bin(zeros):
+    """Blocks with one that is as large as the window's `below` are listed, those whose least is the next one are counted."""
+    x = normal()[9:12]
+    raw = x.view(np.uint16)
+    window = window_of(on_device(raw), 16, scale_table(pipeline_of(x, "nvfp4").quantizer))
+    assert window.below > 0
+    blocks = raw.reshape(-1, 16)
+    if zeros:
+        blocks[:, 5] = np.resize([0, 0x8000], len(blocks))
+    for more, listed in ((0, 8), (1, 0)):
+        blocks[:8, 9:11] = window.below + more, 0x8000 | window.below + more + 1
+        found, left = statistics(x, "nvfp4", window)
+        assert left == listed
+        same(found, x, "nvfp4")
+
+
 @pytest.mark.parametrize("kind", ["normal", "adversarial"])
 def test_tensor_stats_counts_where_it_can(kind, monkeypatch):
     monkeypatch.setattr(tensor_stats, "_LEAST_COUNTED", 0)
@@ -170,12 +220,13 @@ def test_tensor_stats_counts_where_it_can(kind, monkeypatch):
 
 @pytest.mark.parametrize("text", SPECS)
 def test_window(text):
-    """Codes, and pairs of one with a magnitude, have bins of their own; no element of a block is worse than the table says."""
+    """Each code, and each pair of a code and a magnitude, has a bin; no element of a block is worse than the table says."""
     x = normal()
     pipeline = pipeline_of(x, text)
     table = scale_table(pipeline.quantizer)
     window = window_of(on_device(x.view(np.uint16)), pipeline.geometry.block.cols, table)
     out = window.table()
+    bounds, reached = out["bound"][: window.maxima], out["worst"][: window.maxima]
     for at in np.linspace(0, window.maxima - 1, 40).astype(int):
         known, amax = int(out["blocks_of"][at]), window.least + at
         limit, code = known & 0x7FFF, int(np.searchsorted(table.start[:256], amax << 16, side="right")) - 1
@@ -188,8 +239,11 @@ def test_window(text):
         r = np.concatenate([np.zeros(limit - 1), [nearest(one) for one in z[limit - 1 :]]])
         worst = float(np.abs(r * table.decode[code] - value.astype(np.float64)).max()) * (1 / float(value[-1]))
         assert out["worst"][at] in (worst, -1)
-        assert worst <= out["bound"][at] <= worst * (1 + 2.0**-22)
+        assert worst <= float(bounds[at]) <= worst * (1 + 2.0**-22)
+        assert reached[at] == worst or worst < reached[bounds == bounds[at]].max()
         assert amax - limit < window.width
+    for bound in np.unique(bounds):
+        assert len(set(reached[bounds == bound]) - {-1.0}) == 1
     assert window.bins >= 1 + window.flush + (window.last - window.first + 1) * (window.width + 1)
     assert 4 * (32768 + window.bins) <= 227 * 1024 - 512
 
