@@ -144,6 +144,15 @@ struct Sixteen {
     }
 };
 
+// One instruction from sm_90 on.
+FP4_HD u32 least_of_three(u32 a, u32 b, u32 c) {
+#if defined(__CUDA_ARCH__)
+    return __vimin3_u32(a, b, c);
+#else
+    return Sixteen<FP32>::smaller(a, Sixteen<FP32>::smaller(b, c));
+#endif
+}
+
 // The smaller of two halves each, taken as signed.
 FP4_HD u32 smaller_signed_halves(u32 a, u32 b) {
 #if defined(__CUDA_ARCH__)
@@ -161,6 +170,15 @@ FP4_HD float nearest_e2m1(float a) {
     const float anchor = float_of(bits_of(binade) & INF_BITS);
     const float moved = fma_near(anchor, 4194304.0f, a);
     return fma_near(anchor, -4194304.0f, moved);
+}
+
+// The same in three operations, of 0 <= a < 7. m 2^22 is a multiple of the grid's step at a, which is one unit in the last place
+// of m 2^22 - a: that subtraction rounds a to the grid. At ties m 2^22 is an even multiple, so what is even there is even here.
+// Below 1 it is 2^22 + 2, so that the difference stays above 2^22, where the last place is 2^-1. From 7 on 8 would be nearer than 6.
+FP4_HD float nearest_e2m1_below_7(float a) {
+    const float m = fmax_num(a, 1.000000476837158203125f);  // 1 + 2^-21
+    const float moved = fma_near(m, 4194304.0f, -a);
+    return fma_near(m, 4194304.0f, -moved);
 }
 
 // The E4M3 code nearest to x >= 0, at most 448, ties to even; NaN is 448 (the caller's fmin has taken it away).

@@ -34,10 +34,9 @@ struct ScaleTable {
 // The sums, as fp4sim/stats/sums.py has them.
 enum { X2, X_XHAT, XHAT2, E, E2, E2_SCALE_ZERO, E2_OVER, E2_FLUSHED };
 
-// Sums over blocks: of e^2 and e; of e^2 where |x factor| > 6, how many, and where r = 0.
+// Sums over blocks: of e^2 and e; of e^2 where |x factor| > 6 and where r = 0.
 struct RunningErrors {
     double square, sum, over, flushed;
-    u32 n_over;
 };
 
 // Of one block: sums of r e and r^2. top: the largest |e|, as a float whose bits are the upper half of the double. values,
@@ -76,12 +75,6 @@ FP4_HD float grid_value(float x, float factor, float& scaled) {
     return nearest_e2m1(fmin_num(scaled, 6.0f));
 }
 
-// The same where |x factor| < 7: 6 is the nearest to all from 5 on, if 8 is there too.
-FP4_HD float near_grid_value(float x, float factor, float& scaled) {
-    scaled = mul(magnitude(x), factor);
-    return nearest_e2m1(scaled);
-}
-
 // The code of a value of the grid that is not negative.
 FP4_HD u32 code_of(float r) {
     const u32 twice = (u32)(2.0f * r);
@@ -92,34 +85,48 @@ FP4_HD u32 code_of(float r) {
 // ones; 6 (selector 12) the sign of byte 4, none.
 constexpr u32 GRID_LOW = 0x04020180u, GRID_HIGH = 0x00100008u;
 
-// NEAR: all of them are as near_grid_value demands.
-template <bool NEAR, class Elements>
-FP4_HD void block_errors(const Elements& x, float factor, double decode, RunningErrors& all, BlockErrors& out) {
-    double along = 0;
-    float grid = 0, top = 0;
+// An element's error, r without x's sign: to the sums over blocks and over its own.
+template <class Count>
+FP4_HD void add_error(
+    float x, float scaled, float r, bool flushed, double decode, RunningErrors& all, Count& n_over, BlockErrors& block) {
+    const double value = float_of(bits_of(r) | (bits_of(x) & SIGN)), e = fma_near(value, decode, -(double)x);
+    all.square = fma_near(e, e, all.square);
+    block.along = fma_near(value, e, block.along);
+    all.sum += e;
+    if (scaled > 6.0f) all.over = fma_near(e, e, all.over), ++n_over;
+    if (flushed) all.flushed = fma_near(e, e, all.flushed);
+    block.grid = fma_near(r, r, block.grid);
+    block.top = larger_magnitude(block.top, upper_half(e));
+}
+
+// The selector of four values: begun with NO_VALUES = 2^23, so that the nibbles 2 r add up in the last bits.
+constexpr float NO_VALUES = 8388608.0f;
+FP4_HD float with_value(float selector, float r, int i) {
+    return fma_near(r, i == 0 ? 2.0f : i == 1 ? 32.0f : i == 2 ? 512.0f : 8192.0f, selector);
+}
+
+// low: GRID_LOW. signs: as Sixteen has them.
+FP4_HD void set_values(BlockErrors& block, int q, u32 low, float selector, u32 signs) {
+    block.values[q] = permute(low, GRID_HIGH, bits_of(selector));
+    block.negative[q] = (block.values[q] | 0x40404040u) & signs;
+}
+
+template <class Elements>
+FP4_HD void block_errors(const Elements& x, float factor, double decode, RunningErrors& all, u32& n_over, BlockErrors& block) {
+    block.along = 0, block.grid = block.top = 0;
     FP4_UNROLL
     for (int q = 0; q < 4; ++q) {
-        float selector = 8388608.0f;  // 2^23: the nibbles 2 r add up in the last bits
+        float selector = NO_VALUES;
         FP4_UNROLL
         for (int i = 0; i < 4; ++i) {
             const float xi = x[4 * q + i];
             float scaled;
-            const float r = NEAR ? near_grid_value(xi, factor, scaled) : grid_value(xi, factor, scaled);
-            const double value = float_of(bits_of(r) | (bits_of(xi) & SIGN)), e = fma_near(value, decode, -(double)xi);
-            all.square = fma_near(e, e, all.square);
-            along = fma_near(value, e, along);
-            all.sum += e;
-            if (scaled > 6.0f) all.over = fma_near(e, e, all.over), ++all.n_over;
-            if (r == 0.0f) all.flushed = fma_near(e, e, all.flushed);
-            grid = fma_near(r, r, grid);
-            selector = fma_near(r, i == 0 ? 2.0f : i == 1 ? 32.0f : i == 2 ? 512.0f : 8192.0f, selector);
-            top = larger_magnitude(top, upper_half(e));
+            const float r = grid_value(xi, factor, scaled);
+            add_error(xi, scaled, r, r == 0.0f, decode, all, n_over, block);
+            selector = with_value(selector, r, i);
         }
-        const u32 values = permute(GRID_LOW, GRID_HIGH, bits_of(selector));
-        out.values[q] = values;
-        out.negative[q] = (values | 0x40404040u) & x.signs(q);
+        set_values(block, q, GRID_LOW, selector, x.signs(q));
     }
-    out.along = along, out.grid = grid, out.top = top;
 }
 
 // Counts of bits by place, in vertical counters: plane p holds bit p of 32 counters. Words are added four at a time.

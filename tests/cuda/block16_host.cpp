@@ -29,6 +29,16 @@ u64 host_nearest_mismatches(u64 first, u64 last, u64 step) {
     return wrong;
 }
 
+// Bits from first on below last, all of which must be below 7.
+u64 host_below_7_mismatches(u64 first, u64 last, u64 step) {
+    u64 wrong = 0;
+    for (u64 bits = first; bits < last; bits += step) {
+        const float x = float_of((u32)bits);
+        wrong += bits_of(nearest_e2m1_below_7(x)) != bits_of(nearest_e2m1(fmin_num(x, 6.0f)));
+    }
+    return wrong;
+}
+
 u64 host_stochastic_mismatches(const u32* x, const u32* random, u64 n) {
     const Cast cast{SR, 32, false, NAN_HARDWARE, ZERO_KEEP};
     u64 wrong = 0;

@@ -10,10 +10,11 @@ import pytest
 from tests.cuda.host import host_library
 
 INFINITE = 0x7F800000
+SEVEN = 0x40E00000
 
 
-def mismatches(first: int, last: int, step: int) -> int:
-    function = host_library("block16_host.cpp").host_nearest_mismatches
+def mismatches(first: int, last: int, step: int, name: str = "host_nearest_mismatches") -> int:
+    function = getattr(host_library("block16_host.cpp"), name)
     function.argtypes, function.restype = [ctypes.c_uint64] * 3, ctypes.c_uint64
     return int(function(first, last, step))
 
@@ -38,6 +39,31 @@ def test_nearest_around_thresholds():
 @pytest.mark.slow
 def test_nearest_exhaustive():
     assert mismatches(0, INFINITE, 1) == 0
+
+
+def below_7_mismatches(first: int, last: int, step: int) -> int:
+    return mismatches(first, last, step, "host_below_7_mismatches")
+
+
+def test_nearest_below_7_sampled():
+    """Every float from 1/8 on, where all thresholds lie, and every 1021st below."""
+    assert below_7_mismatches(0x3E000000, SEVEN, 1) == 0
+    assert below_7_mismatches(0, 0x3E000000, 1021) == 0
+
+
+def test_nearest_below_7_around_thresholds():
+    """All floats next to a midpoint, to a value of the grid and to both ends; at 7 itself it is 8."""
+    near = np.array([0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 5, 6], np.float32).view(np.uint32)
+    for bits in near:
+        assert below_7_mismatches(int(bits) - 4096, int(bits) + 4096, 1) == 0
+    assert below_7_mismatches(0, 4096, 1) == 0
+    assert below_7_mismatches(SEVEN - 4096, SEVEN, 1) == 0
+    assert below_7_mismatches(SEVEN, SEVEN + 1, 1) == 1
+
+
+@pytest.mark.slow
+def test_nearest_below_7_exhaustive():
+    assert below_7_mismatches(0, SEVEN, 1) == 0
 
 
 def test_stochastic():

@@ -12,7 +12,7 @@ from fp4sim.gpu.scale_table import has_table, scale_table
 from fp4sim.grammar import parse
 from fp4sim.io.source import ArrayTensor
 from fp4sim.kernels.cuda.arrays import on_device
-from fp4sim.kernels.cuda.tensor_stats import tensor_stats
+from fp4sim.kernels.cuda.tensor_stats import ScaleTable, TensorStats, tensor_stats
 from fp4sim.kernels.reference.kernels import ReferenceKernels
 from fp4sim.panels import Panels
 from fp4sim.randbits import Stream
@@ -98,15 +98,69 @@ def test_zeros_are_the_worst(text, rest):
     assert (found.sums.worst, found.sums.worst_index) == (0.0, 0)
 
 
+FLOAT32 = ("nvfp4", "mxfp4", "mxfp4@rceil")  # a kernel of cuda/stats_staged.cuh each
+
+
+def same(a: TensorStats, b: TensorStats) -> bool:
+    """To the bit."""
+    floats = a.sums.sums.tobytes() == b.sums.sums.tobytes()
+    worst = (a.sums.worst, a.sums.worst_index) == (b.sums.worst, b.sums.worst_index)
+    counts = np.array_equal(a.sums.counts, b.sums.counts) and np.array_equal(a.sums.occupancy, b.sums.occupancy)
+    return floats and worst and counts and np.array_equal(a.scales, b.scales) and a.lost == b.lost
+
+
 @pytest.mark.usefixtures("host_device")
-def test_grid_changes_no_digit():
+@pytest.mark.parametrize("text", FLOAT32)
+def test_grid_changes_no_digit(text):
+    """More chunks than thread blocks, as many, and the last one in part."""
     x = adversarial((160, 2080), 4)
+    pipeline = pipeline_of(x, text)
+    table, block = scale_table(pipeline.quantizer), pipeline.geometry.block.cols
+    one, two, many = (tensor_stats(on_device(x), block, table, grid=grid) for grid in (1, 2, 6))
+    assert same(one, two)
+    assert same(one, many)
+
+
+@pytest.mark.usefixtures("host_device")
+@pytest.mark.parametrize("text", FLOAT32)
+@pytest.mark.parametrize("blocks", [1, 2, 15, 16, 17, 32, 33, 255, 4095, 4096, 4097, 8163])
+def test_lengths(text, blocks):
+    """One block, a warp's piece in part, around the end of a chunk; the worst element is the last, others are ties at 0."""
+    size = 16 if text == "nvfp4" else 32
+    x = np.random.default_rng(blocks).choice(
+        np.array([0, -0.0, 0.25, -0.25, 0.5, -1, 1.5, -2, 3, -4], np.float32), (1, blocks * size)
+    )
+    x[0, ::size] = 6
+    x[0, -1] = -5
+    pipeline = pipeline_of(x, text)
+    found = tensor_stats(on_device(x), size, scale_table(pipeline.quantizer), grid=2)
+    sums, counts, at = reference(pipeline, x)
+    assert at == x.size - 1
+    same_sums(found.sums, type(sums)(**{**vars(sums), "worst_index": at}))
+    assert np.array_equal(found.scales, np.pad(counts.histogram, (0, 256 - counts.histogram.size)))
+
+
+@pytest.mark.usefixtures("host_device")
+def test_limited_or_not_is_the_same(monkeypatch):
+    """The two kernels of blocks of 32, where many reach 7, some vanish and others are zeros."""
+    x = adversarial((64, 1120), 7)
+    table = scale_table(pipeline_of(x, "mxfp4").quantizer)
+    assert not table.is_near
+    limited = tensor_stats(on_device(x), 32, table)
+    monkeypatch.setattr(ScaleTable, "is_near", True)
+    assert same(tensor_stats(on_device(x), 32, table), limited)
+
+
+@pytest.mark.usefixtures("host_device")
+def test_full_counters():
+    """One thread block has so many elements of one code that its counters must be emptied on the way."""
+    x = np.full((17, 1 << 16), -1, np.float32)
+    x[:, ::16] = 6
     table = scale_table(pipeline_of(x, "nvfp4").quantizer)
-    one, many = (tensor_stats(on_device(x), 16, table, grid=grid) for grid in (1, 4))
-    assert one.sums.sums.tobytes() == many.sums.sums.tobytes()
-    assert (one.sums.worst, one.sums.worst_index) == (many.sums.worst, many.sums.worst_index)
-    assert np.array_equal(one.sums.occupancy, many.sums.occupancy)
-    assert np.array_equal(one.scales, many.scales)
+    one, many = (tensor_stats(on_device(x), 16, table, grid=grid) for grid in (1, 17))
+    assert one.sums.occupancy[7] == x.size // 16
+    assert one.sums.occupancy[10] == x.size // 16 * 15
+    assert same(one, many)
 
 
 @pytest.mark.parametrize("text", SPECS)

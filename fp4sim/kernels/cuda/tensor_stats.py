@@ -55,7 +55,7 @@ class ScaleTable:
 
     @property
     def is_near(self) -> bool:
-        """Whether no |x factor| reaches 7, so that none has to be limited before it is rounded."""
+        """Whether no |x factor| reaches 7; where one does, the float32 kernels limit it before they round."""
         reached = np.flatnonzero(self.start[:CODES] != UNREACHED)
         top = np.minimum(self.start[1:].astype(np.int64) - 1, int(np.float32(self.largest).view(np.uint32)))[reached]
         with np.errstate(over="ignore"):
@@ -142,8 +142,13 @@ def launch(x: Any, block: int, table: ScaleTable, ready: Any, grid: int | None =
     size = min(chunks, grid or _BLOCKS_PER_PROCESSOR * load.processors())
     counts = zeros((_HEAD + 16 + CODES,), np.uint64)
     out = Launched(empty((chunks, 8), np.float64), empty((size,), np.float64), empty((size,), np.int64), counts)
-    near = "near_" if x.dtype == np.float32 and table.is_near else ""
-    name, which = (f"stats_{near}{suffix(x)}_{block}", ()) if listed is None else (f"stats_listed_{block}", (listed,))
+    name, which = (_kernel_of(x, block, table), ()) if listed is None else (f"stats_listed_{block}", (listed,))
     args = (x, blocks, ready, out.sums, out.worst, out.where, out.counts, *which)
     load.launch(load.kernel(SOURCE, name), size * load.THREADS, args)
     return out
+
+
+def _kernel_of(x: Any, block: int, table: ScaleTable) -> str:
+    """Any would do for float32; where many blocks reach 7, the one that does not ask is faster for those of 32."""
+    limited = "limited_" if x.dtype == np.float32 and block == 32 and not table.is_near else ""
+    return f"stats_{limited}{suffix(x)}_{block}"
