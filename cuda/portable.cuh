@@ -5,6 +5,7 @@
 #define FP4_HD __host__ __device__ __forceinline__
 #else
 #include <cmath>
+#include <cstddef>
 #include <cstring>
 #define FP4_HD inline
 #endif

@@ -16,12 +16,17 @@ struct alignas(128) Staged {
     u32 grid_low;  // GRID_LOW; a constant would be put into a register anew at every use
 };
 
-// Where its parts are, in bytes from its beginning.
-constexpr u32 AT_COARSE = __builtin_offsetof(Staged, table.coarse), AT_ENTRY = __builtin_offsetof(Staged, table.entry);
-constexpr u32 AT_DECODE = AT_ENTRY + __builtin_offsetof(ScaleEntry, decode);
-constexpr u32 AT_FACTOR = AT_ENTRY + __builtin_offsetof(ScaleEntry, factor);
-constexpr u32 AT_NEXT = AT_ENTRY + __builtin_offsetof(ScaleEntry, next);
-constexpr u32 AT_SCALES = __builtin_offsetof(Staged, bins) + sizeof(u32) * N_SCALES, AT_HINT = __builtin_offsetof(Staged, hint);
+// Where its parts are, in bytes from its beginning. By sizes: not every NVRTC knows __builtin_offsetof of a part of a part.
+constexpr u32 AT_COARSE = sizeof(Staged::pieces), AT_ENTRY = AT_COARSE + sizeof(ScaleTable::coarse);
+constexpr u32 AT_DECODE = AT_ENTRY, AT_FACTOR = AT_ENTRY + sizeof(double), AT_NEXT = AT_FACTOR + sizeof(float);
+constexpr u32 AT_BINS = AT_COARSE + sizeof(ScaleTable), AT_SCALES = AT_BINS + sizeof(u32) * N_SCALES;
+constexpr u32 AT_HINT = AT_BINS + sizeof(Staged::bins);
+#if !defined(__CUDACC__)
+static_assert(AT_COARSE == offsetof(Staged, table.coarse) && AT_ENTRY == offsetof(Staged, table.entry));
+static_assert(AT_DECODE == AT_ENTRY + offsetof(ScaleEntry, decode) && AT_FACTOR == AT_ENTRY + offsetof(ScaleEntry, factor));
+static_assert(AT_NEXT == AT_ENTRY + offsetof(ScaleEntry, next) && AT_HINT == offsetof(Staged, hint));
+static_assert(AT_BINS == offsetof(Staged, bins));
+#endif
 
 struct Rare {  // of a thread, in local memory
     Worst worst;
