@@ -15,6 +15,7 @@
 #define __global__
 #define __device__
 #define __forceinline__ inline
+#define __noinline__
 #define __launch_bounds__(...)
 #define __shared__ thread_local  // static storage in a function, and what `extern` can refer to
 #define __align__(n) __attribute__((aligned(n)))
@@ -105,6 +106,37 @@ static T __reduce_min_sync(unsigned, T x) { return joined(x, min<T>); }
 template <class T>
 static T __reduce_max_sync(unsigned, T x) { return joined(x, max<T>); }
 static bool __any_sync(unsigned, bool x) { return joined((int)x, max<int>); }
+static bool __all_sync(unsigned, bool x) { return joined((int)x, min<int>); }
+
+template <class T>
+static T __shfl_sync(unsigned, T x, int from) { return meet(x)[from]; }
+
+static int __syncthreads_or(int predicate) {
+    static int any;
+    if (threadIdx.x == 0) any = 0;
+    __syncthreads();
+    any |= predicate != 0;
+    __syncthreads();
+    const int found = any;
+    __syncthreads();
+    return found;
+}
+
+static float __double2float_rd(double x) {
+    const float near = (float)x;
+    return near > x ? std::nextafter(near, -INFINITY) : near;
+}
+
+static long long __double_as_longlong(double x) {
+    long long bits;
+    memcpy(&bits, &x, 8);
+    return bits;
+}
+
+struct float4 {
+    float x, y, z, w;
+};
+static float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 
 template <class T>
 static T atomicAdd(T* to, T x) { T old = *to; *to += x; return old; }

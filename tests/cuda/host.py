@@ -35,7 +35,7 @@ def host_library(source: str, defines: tuple[str, ...] = ()) -> ctypes.CDLL:
     compiler = shutil.which("g++") or shutil.which("c++")
     if compiler is None:
         lacking("no C++ compiler: the CUDA sources cannot be run on the CPU")
-    emulator = "cooperate.h" if source in TOGETHER else "emulate.h"
+    emulator = "fibers.h" if source in TOGETHER else "emulate.h"
     text = f'#include "{emulator}"\n#include "{source}"\n' if source.endswith(".cu") else (HERE / source).read_text()
     files = [*HERE.glob("*.h"), *source_folder().glob("*.cu*")]
     texts = "".join([text, *defines, *(file.read_text() for file in sorted(files))])

@@ -12,9 +12,6 @@ struct uint4 {
 struct float2 {
     float x, y;
 };
-struct float4 {
-    float x, y, z, w;
-};
 static uint2 make_uint2(unsigned int x, unsigned int y) { return {x, y}; }
 static uint4 make_uint4(unsigned int x, unsigned int y, unsigned int z, unsigned int w) { return {x, y, z, w}; }
 static float2 make_float2(float x, float y) { return {x, y}; }

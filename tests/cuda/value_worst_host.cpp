@@ -1,5 +1,5 @@
 // How value_counts.cu looks for the worst element, by one warp and in a state that a test has made.
-#include "cooperate.h"
+#include "fibers.h"
 #include "value_worst.cuh"
 
 using namespace fp4;
