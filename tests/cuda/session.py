@@ -66,7 +66,7 @@ def parts(out: Path) -> tuple[Part, ...]:
         Part("products", ("-m", "tests.cuda.gemm_checks"), 60),
         Part("pytest", ("-m", "pytest", "-q", "-m", "gpu", "tests/cuda", "-k", "not as_on_the_cpu"), 150, "pytest"),
         Part("racecheck", (*sanitize, "racecheck", *kernels, "--no-search"), 150, SANITIZER),
-        Part("memcheck", (*sanitize, "memcheck", *kernels), 120, SANITIZER),
+        Part("memcheck", (*sanitize, "memcheck", *kernels), 150, SANITIZER),
         Part("quantize", ("benchmarks/cuda_quantize.py", "--no-peers", "--repeats", "30"), 60),
         Part("stats", ("benchmarks/cuda_stats.py",), 60),
         Part("gemm", ("benchmarks/cuda_gemm.py",), 90),
