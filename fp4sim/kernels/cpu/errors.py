@@ -65,6 +65,14 @@ def _decode(
     return float_of(np.int32(bits_of(plain) | np.int32((code & sign_mask) << sign_shift)))
 
 
+@inlined
+def _decode_span(
+    codes: Any, value: Any, shift: Any, rebias: Any, first_normal: Any, quantum: Any, sign_mask: Any, sign_shift: Any
+) -> None:
+    for j in range(codes.size):
+        value[j] = _decode(np.int32(codes[j]), shift, rebias, first_normal, quantum, sign_mask, sign_shift)
+
+
 @kernel
 def _occupancy_pairs(pairs: Any, cols: int, bins: Any) -> None:
     for row in range(pairs.shape[0]):
@@ -216,9 +224,7 @@ def _error_kernel(fmt: FloatFormat, *, divides: bool) -> Any:
             for start in range(0, valid_cols, SPAN):
                 size = min(SPAN, valid_cols - start)
                 line, piece = x[row, start : start + size], codes[row, start : start + size]
-                for j in range(size):
-                    code = np.int32(piece[j])
-                    value[j] = _decode(code, shift, rebias, first_normal, quantum, sign_mask, sign_shift)
+                _decode_span(piece, value, shift, rebias, first_normal, quantum, sign_mask, sign_shift)
                 if divides:
                     _add_divided(line, value, start, size, cols, *of_blocks, largest, acc, count, part)
                 else:
@@ -237,9 +243,7 @@ def _error_kernel(fmt: FloatFormat, *, divides: bool) -> Any:
                     for start in range(0, valid_cols, SPAN):
                         size = min(SPAN, valid_cols - start)
                         line, piece = x[worst_row, start : start + size], codes[worst_row, start : start + size]
-                        for j in range(size):
-                            code = np.int32(piece[j])
-                            value[j] = _decode(code, shift, rebias, first_normal, quantum, sign_mask, sign_shift)
+                        _decode_span(piece, value, shift, rebias, first_normal, quantum, sign_mask, sign_shift)
                         col = _found(line, value, start, size, cols, *there, worst[cell])
                         if col >= 0:
                             where[cell] = worst_row * x.shape[1] + col
