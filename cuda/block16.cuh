@@ -61,6 +61,17 @@ FP4_HD float magnitude(float x) {
 
 FP4_HD float larger_magnitude(float most, float x) { return fmax_num(most, magnitude(x)); }
 
+// The same, NaN where either is.
+FP4_HD float larger_magnitude_or_nan(float most, float x) {
+#if defined(__CUDA_ARCH__)
+    float out;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(out) : "f"(most), "f"(fabsf(x)));
+    return out;
+#else
+    return most != most ? most : x != x ? x : larger_magnitude(most, x);
+#endif
+}
+
 // float16 bits widened, by the instruction where there is one.
 FP4_HD float half_to_float(u32 bits) {
 #if defined(__CUDA_ARCH__)
@@ -175,8 +186,9 @@ FP4_HD float nearest_e2m1(float a) {
 // The same in three operations, of 0 <= a < 7. m 2^22 is a multiple of the grid's step at a, which is one unit in the last place
 // of m 2^22 - a: that subtraction rounds a to the grid. At ties m 2^22 is an even multiple, so what is even there is even here.
 // Below 1 it is 2^22 + 2, so that the difference stays above 2^22, where the last place is 2^-1. From 7 on 8 would be nearer than 6.
-FP4_HD float nearest_e2m1_below_7(float a) {
-    const float m = fmax_num(a, 1.000000476837158203125f);  // 1 + 2^-21
+// unit: a power of two that a and the grid are multiplied by.
+FP4_HD float nearest_e2m1_below_7(float a, float unit = 1.0f) {
+    const float m = fmax_num(a, unit * 1.000000476837158203125f);  // 1 + 2^-21
     const float moved = fma_near(m, 4194304.0f, -a);
     return fma_near(m, 4194304.0f, -moved);
 }
@@ -191,13 +203,23 @@ FP4_HD u32 nearest_e4m3(float x) {
     return code > 126u ? 126u : code;
 }
 
-// The E4M3 code of x >= 0 under 32 random bits: up where they carry out of what is cut, which is at most 2^-32 of a gap deep.
-FP4_HD u32 stochastic_e4m3(float x, u32 random) {
-    const u32 bits = bits_of(x);
-    const u64 normal = ((u64)bits << 12) - ((u64)(120u << 3) << 32);
-    const u64 subnormal = (u64)((double)x * 2199023255552.0);  // gaps of 2^-9, in units of 2^-41
-    const u64 position = (bits < (121u << 23) ? subnormal : normal) + random;
-    return position >= (127ull << 32) ? 126u : (u32)(position >> 32);
+// x >= 0 on the axis of E4M3's codes: the code not above it, and what lies between, in units of 2^-32 of a gap, cut.
+struct E4m3Position {
+    u32 code, rest;
+};
+
+FP4_HD E4m3Position e4m3_position(float x) {
+    const u32 bits = bits_of(x), field = bits >> 23;
+    if (field > 120u) return {(bits >> 20) - (120u << 3), bits << 12};
+    const u32 below = 120u - field;  // binades below that of gaps of 2^-9
+    const u64 significand = (bits & 0x7FFFFFu) | 0x800000u, position = significand << 11 >> (below < 63u ? below : 63u);
+    return {(u32)(position >> 32), (u32)position};
+}
+
+// The code under 32 random bits: up where they carry out of what lies between.
+FP4_HD u32 stochastic_e4m3(const E4m3Position& x, u32 random) {
+    const u32 sum = x.rest + random, code = x.code + (sum < random ? 1u : 0u);
+    return code > 126u ? 126u : code;
 }
 
 // The value of a code, exact.

@@ -1,29 +1,29 @@
 // EDEN's inner products of a panel, and MS-EDEN in one pass over what is to be rotated (fp4sim/estimators/eden.py).
-#include "hadamard.cuh"
+#include "eden.cuh"
 
 using namespace fp4;
 
 namespace {
 
-// The random integers of a warp's blocks. Four neighbours share a Philox counter, so each of them makes the words of one of
-// the next four rounds, and hands them out when that round comes.
+// The random integers of a warp's blocks. Four neighbours share a Philox counter, a word each; so each of them makes the words of
+// one of the next four rounds, and leaves them to all in shared memory.
 struct SharedDraws {
     Stream stream;
-    Words words;
+    uint4* words;  // of the warp, 32
     u32 round = 0;
 
+    // Neighbours read a quad together, and eight of them write at once: no two of those in one bank.
+    __device__ __forceinline__ static u32 place(u32 quad, u32 round) { return round * 8u + ((quad + 2u * round) & 7u); }
+
     __device__ __forceinline__ u32 next(const Runs& at) {
-        const u32 mine = at.lane & 3u;
-        if (!(round & 3u)) words = philox((u64)(at.run >> 2) + mine * (u64)(at.stride >> 2), stream);
-        const int from = (int)((at.lane & ~3u) | (round & 3u));
-        u32 found = 0;
-        FP4_UNROLL
-        for (u32 w = 0; w < 4; ++w) {
-            const u32 word = __shfl_sync(~0u, words.w[w], from);
-            found = mine == w ? word : found;
+        const u32 mine = at.lane & 3u, quad = at.lane >> 2;
+        if (!(round & 3u)) {
+            const Words made = philox((u64)(at.run >> 2) + mine * (u64)(at.stride >> 2), stream);
+            __syncwarp();
+            words[place(quad, mine)] = make_uint4(made.w[0], made.w[1], made.w[2], made.w[3]);
+            __syncwarp();
         }
-        ++round;
-        return found;
+        return ((const u32*)(words + place(quad, round++ & 3u)))[mine];
     }
 };
 
@@ -33,23 +33,23 @@ __device__ __forceinline__ void rotate_eden(
     const void* x, u64* packed, u8* scales, i64 runs, const u32* signs, i64 size, i64 normalizer, i64 multiplier, i64 decode,
     const Stream& stream) {
     __shared__ float factor[128];
+    __shared__ uint4 words[RUN_THREADS];
     const FactorTable table{factor};
     table.fill(float_of((u32)decode));
     const Rotation rotation = rotation_of(signs, size, normalizer);
     const u32 lane = threadIdx.x & 31;
     const Flips<type> flips(rotation, lane);
-    SharedDraws draws{stream, {}};
+    SharedDraws draws{stream, words + (threadIdx.x & ~31u)};
     for (Runs at(runs); at.any(); at.run += at.stride) {
-        float y[16], z[16], r[16];
+        float y[16];
         read(x, at, flips, y);
         rotate16(y, rotation, lane);
-        const u32 scale = nearest_e4m3(fmin_num(mul(amax16(y), float_of((u32)multiplier)), FLT_MAX_));
-        const u64 codes = encode16(y, factor[scale], z, r);
-        const float wanted = mul(e4m3_value(scale), eden_correction(z, r));
-        const u32 rounded = stochastic_e4m3(wanted, draws.next(at));
+        const u32 random = draws.next(at);
         if (!at.live()) continue;
-        packed[at.run] = codes;
-        scales[at.run] = (u8)rounded;
+        const u32 scale = nearest_e4m3(fmin_num(mul(amax16(y), float_of((u32)multiplier)), FLT_MAX_));
+        const EdenBlock block = eden_block(y, scale, factor[scale], float_of((u32)decode), random);
+        packed[at.run] = block.codes;
+        scales[at.run] = (u8)block.scale;
     }
 }
 

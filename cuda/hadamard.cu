@@ -18,11 +18,13 @@ __device__ __forceinline__ void rotate(
         read(x, at, before, y);
         rotate16(y, rotation, lane);
         if (!at.live()) continue;
+        u32 bits[16];
         FP4_UNROLL
-        for (int i = 0; i < 16; ++i) y[i] = float_of(bits_of(y[i]) ^ after.word[i]);
+        for (int i = 0; i < 16; ++i) bits[i] = bits_of(y[i]);
+        after.flip(bits);
         FP4_UNROLL
         for (int i = 0; i < 4; ++i) {
-            ((float4*)out)[at.run * 4 + i] = make_float4(y[4 * i], y[4 * i + 1], y[4 * i + 2], y[4 * i + 3]);
+            ((uint4*)out)[at.run * 4 + i] = make_uint4(bits[4 * i], bits[4 * i + 1], bits[4 * i + 2], bits[4 * i + 3]);
         }
     }
 }
@@ -33,16 +35,17 @@ __device__ __forceinline__ void rotated_amax(const void* x, u32* amax, i64 runs,
     const Rotation rotation = rotation_of(signs, size, normalizer);
     const u32 lane = threadIdx.x & 31;
     const Flips<type> flips(rotation, lane);
-    u32 most = 0;
+    float most = 0.0f;
     for (Runs at(runs); at.any(); at.run += at.stride) {
         float y[16];
         read(x, at, flips, y);
-        rotate16(y, rotation, lane);
-        const u32 here = amax16_bits(y);
-        most = here > most ? here : most;
+        sums16(y, rotation, lane);
+        FP4_UNROLL
+        for (int i = 0; i < 16; ++i) most = larger_magnitude_or_nan(most, y[i]);
     }
-    most = __reduce_max_sync(~0u, most);
-    if (lane == 0) atomicMax(amax, most);
+    // Rounding keeps the order, so that the normalizer may come last.
+    const u32 bits = __reduce_max_sync(~0u, bits_of(mul(most, rotation.normalizer)) & MAGNITUDE);
+    if (lane == 0) atomicMax(amax, bits);
 }
 
 // packed: eight bytes a block; scales: one. multiplier, decode: bits of fl(S_enc fl(1/v)) and S_dec.
@@ -61,7 +64,8 @@ __device__ __forceinline__ void rotate_quantize(
         rotate16(y, rotation, lane);
         if (!at.live()) continue;
         const u32 scale = nearest_e4m3(fmin_num(mul(amax16(y), float_of((u32)multiplier)), FLT_MAX_));
-        packed[at.run] = encode16(y, factor[scale], z, r);
+        const float unit = factor[scale];
+        packed[at.run] = unit == unit ? Quick16(y, unit).codes : encode16(y, block_factor(scale, float_of((u32)decode)), z, r);
         scales[at.run] = (u8)scale;
     }
 }

@@ -3,7 +3,7 @@
 // (a, b) becomes (fl(a + b), fl(a - b)) at distances 1, 2, 4 ... n / 2, whoever holds them.
 #pragma once
 
-#include "block16.cuh"
+#include "packed16.cuh"
 
 namespace fp4 {
 
@@ -28,6 +28,9 @@ FP4_HD void butterfly(float (&y)[16]) {
     }
 }
 
+// What a block of that scale is multiplied by (fp4sim/dialects/te.py).
+FP4_HD float block_factor(u32 scale, float decode) { return fmin_num(div(1.0f, mul(e4m3_value(scale), decode)), FLT_MAX_); }
+
 #if defined(__CUDACC__) || defined(FP4_COOPERATIVE)
 
 constexpr int RUN_THREADS = 256;
@@ -46,17 +49,24 @@ struct Runs {
     __device__ __forceinline__ bool live() const { return run < runs; }
 };
 
-// The signs of a lane's elements as they lie in memory: what flips them in a word.
+// The signs of a lane's elements, in one register, and how they flip what lies in memory.
 template <Input type>
 struct Flips {
-    u32 word[Sixteen<type>::WORDS];
+    u32 signs;  // of halves: element 2 i's in bit 15 - i, element 2 i + 1's in bit 31 - i
 
     __device__ __forceinline__ Flips(const Rotation& rotation, u32 lane, bool none = false) {
-        const u32 signs = none ? 0 : rotation.signs[lane & (rotation.threads - 1)];
+        const u32 plain = none ? 0 : rotation.signs[lane & (rotation.threads - 1)];
+        signs = type == FP32 ? plain : 0;
+        FP4_UNROLL
+        for (int i = 0; i < 8 && type != FP32; ++i) {
+            signs |= (plain >> (2 * i) & 1u) << (15 - i) | (plain >> (2 * i + 1) & 1u) << (31 - i);
+        }
+    }
+    __device__ __forceinline__ void flip(u32 (&word)[Sixteen<type>::WORDS]) const {
+        const u32 now = not_known(signs);  // or a compiler keeps all words of them through a loop
         FP4_UNROLL
         for (int i = 0; i < Sixteen<type>::WORDS; ++i) {
-            word[i] = type == FP32 ? signs << (31 - i) & SIGN
-                                   : (signs >> (2 * i) & 1u) << 15 | (signs >> (2 * i + 1) & 1u) << 31;
+            word[i] ^= type == FP32 ? now << (31 - i) & SIGN : now << i & 0x80008000u;
         }
     }
 };
@@ -65,8 +75,7 @@ template <Input type>
 __device__ __forceinline__ void read(const void* x, const Runs& at, const Flips<type>& flips, float (&y)[16]) {
     Sixteen<type> raw = {};
     if (at.live()) raw.load(x, at.run);
-    FP4_UNROLL
-    for (int i = 0; i < Sixteen<type>::WORDS; ++i) raw.word[i] ^= flips.word[i];
+    flips.flip(raw.word);
     FP4_UNROLL
     for (int i = 0; i < 16; ++i) y[i] = raw[i];
 }
@@ -78,26 +87,36 @@ __device__ __forceinline__ void exchange_stage(float (&y)[16], u32 lane, int d) 
     for (int i = 0; i < 16; ++i) y[i] = fma_near(y[i], sign, __shfl_xor_sync(~0u, y[i], d));
 }
 
-// The sums and the normalizer; signs are the caller's. Every lane of the warp calls it.
-__device__ __forceinline__ void rotate16(float (&y)[16], const Rotation& rotation, u32 lane) {
-    butterfly<1>(y);
-    if (rotation.size > 2) butterfly<2>(y);
-    if (rotation.size > 4) butterfly<4>(y);
-    if (rotation.size > 8) butterfly<8>(y);
+// The sums; signs and the normalizer are the caller's. Every lane of the warp calls it.
+__device__ __forceinline__ void sums16(float (&y)[16], const Rotation& rotation, u32 lane) {
+    if (rotation.size > 8) {
+        butterfly<1>(y);
+        butterfly<2>(y);
+        butterfly<4>(y);
+        butterfly<8>(y);
+    } else {
+        butterfly<1>(y);
+        if (rotation.size > 2) butterfly<2>(y);
+        if (rotation.size > 4) butterfly<4>(y);
+    }
     if (rotation.threads > 1) exchange_stage(y, lane, 1);
     if (rotation.threads > 2) exchange_stage(y, lane, 2);
     if (rotation.threads > 4) exchange_stage(y, lane, 4);
     if (rotation.threads > 8) exchange_stage(y, lane, 8);
+}
+
+__device__ __forceinline__ void rotate16(float (&y)[16], const Rotation& rotation, u32 lane) {
+    sums16(y, rotation, lane);
     FP4_UNROLL
     for (int i = 0; i < 16; ++i) y[i] = mul(y[i], rotation.normalizer);
 }
 
-// Factors of E4M3 block scales under a tensor's S_dec, by code (fp4sim/dialects/te.py).
+// Factors of E4M3 block scales under a tensor's S_dec, by code, as Quick16 takes them.
 struct FactorTable {
     float* factor;
 
     __device__ __forceinline__ void fill(float decode) const {
-        if (threadIdx.x < 128) factor[threadIdx.x] = fmin_num(div(1.0f, mul(e4m3_value(threadIdx.x), decode)), FLT_MAX_);
+        if (threadIdx.x < 128) factor[threadIdx.x] = unit_factor(block_factor(threadIdx.x, decode));
         __syncthreads();
     }
 };
@@ -109,56 +128,6 @@ FP4_HD float amax16(const float (&y)[16]) {
     FP4_UNROLL
     for (int i = 0; i < 16; ++i) most = larger_magnitude(most, y[i]);
     return most;
-}
-
-// The same by bits, above Inf's where one is NaN.
-FP4_HD u32 amax16_bits(const float (&y)[16]) {
-    u32 most = 0;
-    FP4_UNROLL
-    for (int i = 0; i < 16; ++i) {
-        const u32 bits = bits_of(y[i]) & MAGNITUDE;
-        most = bits > most ? bits : most;
-    }
-    return most;
-}
-
-// Codes of a block under a factor, eight to a word; z: scaled magnitudes, r: their values on the grid. An anchor six units
-// higher than nearest_e2m1's leaves the code in the last three bits of the sum of its bits and its exponent's.
-FP4_HD u64 encode16(const float (&y)[16], float factor, float (&z)[16], float (&r)[16]) {
-    u32 half[2] = {0, 0};
-    FP4_UNROLL
-    for (int i = 15; i >= 0; --i) {
-        z[i] = mul(magnitude(y[i]), factor);
-        const float a = fmin_num(z[i], 6.0f), anchor = float_of(bits_of(fmax_num(a, 1.0f)) & INF_BITS);
-        const float moved = fma_near(anchor, 4194307.0f, a);
-        r[i] = fma_near(anchor, -4194307.0f, moved);
-        const u32 sum = bits_of(moved) + (bits_of(moved) >> 22);
-        half[i / 8] = half[i / 8] << 4 | (sum & 7u) | (bits_of(y[i]) >> 28 & 8u);
-    }
-    return (u64)half[1] << 32 | half[0];
-}
-
-FP4_HD double halved_lanes(const double (&s)[16]) {
-    const double even = ((s[0] + s[8]) + (s[4] + s[12])) + ((s[2] + s[10]) + (s[6] + s[14]));
-    const double odd = ((s[1] + s[9]) + (s[5] + s[13])) + ((s[3] + s[11]) + (s[7] + s[15]));
-    return even + odd;
-}
-
-// S of fp4sim/estimators/eden.py: <z, z> / <z, r> of sixteen elements, the sums by halving. A product is exact, so one fma
-// adds two of them with one rounding.
-FP4_HD double halved(const float (&a)[16], const float (&b)[16]) {
-    double s[8];
-    FP4_UNROLL
-    for (int i = 0; i < 8; ++i) {
-        s[i] = fma_near((double)a[i + 8], (double)b[i + 8], (double)a[i] * (double)b[i]);
-    }
-    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
-}
-
-FP4_HD float eden_correction(const float (&z)[16], const float (&r)[16]) {
-    const double square = halved(z, z), product = halved(z, r);
-    const bool usable = product > 0.0 && square <= 1.7976931348623157e308;
-    return usable ? (float)(square / product) : 1.0f;
 }
 
 }  // namespace fp4

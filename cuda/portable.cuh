@@ -3,11 +3,13 @@
 
 #if defined(__CUDACC__)
 #define FP4_HD __host__ __device__ __forceinline__
+#define FP4_RARE __host__ __device__ __noinline__  // a call, so that its registers are not the caller's
 #else
 #include <cmath>
 #include <cstddef>
 #include <cstring>
 #define FP4_HD inline
+#define FP4_RARE inline
 #endif
 
 namespace fp4 {
@@ -80,6 +82,14 @@ FP4_HD float fmin_num(float a, float b) {
 #else
     return std::fmin(a, b);
 #endif
+}
+
+// The same bits, of which the compiler knows nothing.
+FP4_HD u32 not_known(u32 x) {
+#if defined(__CUDA_ARCH__)
+    asm volatile("" : "+r"(x));
+#endif
+    return x;
 }
 
 FP4_HD int leading_zeros(u32 x) {

@@ -133,10 +133,10 @@ static long long __double_as_longlong(double x) {
     return bits;
 }
 
-struct float4 {
-    float x, y, z, w;
+struct uint4 {
+    unsigned int x, y, z, w;
 };
-static float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+static uint4 make_uint4(unsigned int x, unsigned int y, unsigned int z, unsigned int w) { return {x, y, z, w}; }
 
 template <class T>
 static T atomicAdd(T* to, T x) { T old = *to; *to += x; return old; }

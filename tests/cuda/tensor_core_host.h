@@ -6,14 +6,10 @@
 struct uint2 {
     unsigned int x, y;
 };
-struct uint4 {
-    unsigned int x, y, z, w;
-};
 struct float2 {
     float x, y;
 };
 static uint2 make_uint2(unsigned int x, unsigned int y) { return {x, y}; }
-static uint4 make_uint4(unsigned int x, unsigned int y, unsigned int z, unsigned int w) { return {x, y, z, w}; }
 static float2 make_float2(float x, float y) { return {x, y}; }
 
 template <class T>

@@ -67,10 +67,11 @@ def test_nearest_below_7_exhaustive():
 
 
 def test_stochastic():
-    """Random floats up to beyond the largest, and draws at the edge of rounding up."""
+    """Random floats up to beyond the largest and down to the smallest, and draws at the edge of rounding up."""
     rng = np.random.default_rng(0)
     x = (rng.random(1 << 20) * np.exp2(rng.integers(-14, 10, 1 << 20))).astype(np.float32)
     x[:4096] = np.arange(4096) / 4096 / 256
+    x[4096:8192] = np.exp2(rng.uniform(-149, -14, 4096))
     random = rng.integers(0, 1 << 32, x.size, dtype=np.uint32)
     cut = x.view(np.uint32) << np.uint32(12)
     random[1::3] = (0 - cut.astype(np.int64))[1::3].astype(np.uint32)
