@@ -2,18 +2,21 @@
 benchmarks/cuda_stats.py``.
 
 Rates count the bytes that an operation must read and write; the copy's count both sides too. ``--torch`` adds the same
-statistics by torch, eager, and compiled with ``--compile``.
+statistics by torch, eager, and compiled with ``--compile``; ``--calls`` whole calls of ``fp4sim.compare`` and ``quantize``
+by the clock, what the host does included.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+import fp4sim
 from fp4sim.geometry import Geometry
 from fp4sim.gpu.scale_table import scale_table
 from fp4sim.grammar import parse
@@ -28,6 +31,7 @@ from fp4sim.randbits import Stream
 from fp4sim.statistic import Statistic
 
 LENGTH = 4096
+COMPARED = ("nvfp4", "mxfp4", "nvfp4+sr", "nvfp4@torchao", "nvfp4+mseden")
 
 
 def seconds(run: Callable[[], Any], repeats: int = 9, inner: int = 8) -> float:
@@ -153,11 +157,28 @@ def torch_rows(elements: int, compiled: bool) -> list[tuple[str, float, float]]:
     return [(name, 2.0 * elements, float(np.median(times)))]
 
 
+def call_rows(elements: int) -> list[tuple[str, float, float]]:
+    """Whole calls on float32, the tensor's amax unknown: bytes of one read, the least of three times after a first one."""
+    cupy, x, found = load.get_cupy(), gaussian(elements, "float32"), []
+    calls = [(f"compare {spec}", lambda spec=spec: fp4sim.compare(x, [spec])) for spec in COMPARED]
+    calls.append(("quantize nvfp4+mseden", lambda: fp4sim.quantize(x, "nvfp4+mseden")))
+    for name, call in calls:
+        times = []
+        for _ in range(4):
+            start = time.perf_counter()
+            call()
+            cupy.cuda.Device().synchronize()
+            times.append(time.perf_counter() - start)
+        found.append((f"fp4sim.{name} float32", 4.0 * elements, min(times[1:])))
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--elements", type=int, default=1 << 28)
     parser.add_argument("--torch", action="store_true")
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--calls", action="store_true")
     options = parser.parse_args()
     cupy = load.get_cupy()
     name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
@@ -173,11 +194,13 @@ def main() -> None:
     for wanted, compiled in ((options.torch, False), (options.compile, True)):
         if wanted:
             found += torch_rows(min(options.elements, 1 << 26), compiled)
+    if options.calls:
+        found += call_rows(options.elements)
     copy = found[0][1] / found[0][2]
     print(f"{name}, CuPy {cupy.__version__}, 2^{math.log2(options.elements):.0f} elements; copy {copy / 1e12:.2f} TB/s")
     print(f"{'operation':44} {'ms':>8} {'TB/s':>6} {'of copy':>8}")
-    for label, moved, time in found:
-        print(f"{label:44} {time * 1e3:8.3f} {moved / time / 1e12:6.2f} {moved / time / copy:8.0%}")
+    for label, moved, taken in found:
+        print(f"{label:44} {taken * 1e3:8.3f} {moved / taken / 1e12:6.2f} {moved / taken / copy:8.0%}")
 
 
 if __name__ == "__main__":

@@ -10,11 +10,11 @@ from fp4sim.errors import UsageError
 from fp4sim.gpu.arrays import is_on_device, place_of
 from fp4sim.gpu.dequantize import as_origin
 from fp4sim.kernels.cuda import load
-from fp4sim.kernels.cuda.arrays import on_host
+from fp4sim.kernels.cuda.arrays import on_device, on_host
 from fp4sim.kernels.cuda.gemm import PATHS
 from fp4sim.kernels.cuda.gemm_launch import OUTS, Epilogue
 from fp4sim.kernels.cuda.gemm_parts import multiply_parts
-from fp4sim.mma.on_gpu import gpu_rule
+from fp4sim.mma.on_gpu import covers, gpu_rule
 
 if TYPE_CHECKING:
     from fp4sim.mma.model import MmaModel
@@ -47,15 +47,38 @@ def gemm_on_device(
         raise UsageError(f"out={out!r}: {', '.join(OUTS)}")
     if beta is not None and c is None:
         raise UsageError("beta is given without c: it is the factor of c")
-    shape, rule = (a.shape[0], b.shape[0]), gpu_rule(model, *kind)
+    shape = (a.shape[0], b.shape[0])
     with place_of(a.packed, on_torch_stream=a.origin == "torch"):
-        factor, scales = _factors(a, b, alpha)
         addend, offset = _float32("c", c, shape), _float32("bias", bias, shape[1:])
+        if not covers(model, kind[1]):
+            return as_origin(_by_host(a, b, addend, alpha, beta, offset, model, order, out), out, a.origin)
+        rule = gpu_rule(model, *kind)
+        factor, scales = _factors(a, b, alpha)
         epilogue = Epilogue(factor, addend, 1.0 if beta is None else float(beta), offset, out, scales)
         left, right = ((_contiguous(x.packed), _scales(x)) for x in (a, b))
         parts = order.slices(-(-left[0].shape[1] // _STEP_BYTES))
         product = multiply_parts(left, right, rule, parts, backward=order.backward, epilogue=epilogue)
         return as_origin(product, out, a.origin)
+
+
+def _by_host(
+    a: PackedTensor,
+    b: PackedTensor,
+    c: Any,
+    alpha: np.float32,
+    beta: np.float32 | None,
+    bias: Any,
+    model: MmaModel,
+    order: Order,
+    out: str,
+) -> Any:
+    """A model that no kernel computes: by the CPU, and back; bfloat16 by its bits."""
+    from fp4sim.mma.gemm import gemm
+
+    added, offset = (None if x is None else on_host(x) for x in (c, bias))
+    options: Any = {"alpha": alpha, "beta": beta, "bias": offset, "model": model, "order": order, "out": out}
+    product = gemm(a.to_host(), b.to_host(), added, **options)
+    return on_device(product.view(np.uint16) if out == "bfloat16" else product)
 
 
 def block_scaled_on_device(

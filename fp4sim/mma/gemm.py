@@ -55,8 +55,8 @@ def gemm(
         out: the result's dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``, rounded to nearest even.
         threads: worker threads; None means all processors. No thread count changes a bit.
 
-    On a GPU (both operands' arrays are there) c and bias may be there too; models like ``blackwell`` are computed, others raise
-    UsageError. The result is CuPy's, or torch's if a came from there.
+    On a GPU (both operands' arrays are there) c and bias may be there too; models like ``blackwell`` are computed there, others
+    on the host. The result is CuPy's, or torch's if a came from there.
 
     Returns:
         An array (M, N); NaN in rows and columns with a NaN scale byte. The steps start from C = +0. Then, each operation

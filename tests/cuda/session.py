@@ -68,7 +68,7 @@ def parts(out: Path) -> tuple[Part, ...]:
         Part("racecheck", (*sanitize, "racecheck", *kernels, "--no-search"), 150, SANITIZER),
         Part("memcheck", (*sanitize, "memcheck", *kernels), 150, SANITIZER),
         Part("quantize", ("benchmarks/cuda_quantize.py", "--no-peers", "--repeats", "30"), 60),
-        Part("stats", ("benchmarks/cuda_stats.py",), 60),
+        Part("stats", ("benchmarks/cuda_stats.py", "--calls"), 90),
         Part("gemm", ("benchmarks/cuda_gemm.py",), 90),
     )
 

@@ -9,6 +9,9 @@ struct uint2 {
 struct float2 {
     float x, y;
 };
+struct float4 {
+    float x, y, z, w;
+};
 static uint2 make_uint2(unsigned int x, unsigned int y) { return {x, y}; }
 static float2 make_float2(float x, float y) { return {x, y}; }
 

@@ -175,3 +175,14 @@ def test_shapes(shape, host_device):
     expected = fp4sim.gemm(a, b, order="stream-k:1")
     found = fp4sim.gemm(a.to_device(), b.to_device(), order="stream-k:1").get()
     np.testing.assert_array_equal(found.view(np.uint32), expected.view(np.uint32))
+
+
+@pytest.mark.parametrize("out", ["float32", "bfloat16", "float16"])
+def test_models_that_no_kernel_computes(out, host_device):
+    rng = np.random.default_rng(1)
+    a, b = (fp4sim.quantize(rng.standard_normal((rows, 64)).astype(np.float32), "nvfp4") for rows in (16, 9))
+    c, bias = rng.standard_normal((16, 9)).astype(np.float32), np.arange(9, dtype=np.float32)
+    options = {"alpha": 1.5, "beta": -2.0, "model": "exact", "order": "split-k:2", "out": out}
+    there = host_device.asarray(c), host_device.asarray(bias)
+    found = fp4sim.gemm(a.to_device(), b.to_device(), there[0], bias=there[1], **options)
+    assert found.get().tobytes() == fp4sim.gemm(a, b, c, bias=bias, **options).tobytes()

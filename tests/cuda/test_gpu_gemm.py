@@ -126,8 +126,15 @@ def test_errors(gpu):
     a, b = gaussian(8, 16, 64), gaussian(9, 16, 64)
     with pytest.raises(UsageError, match="b is on the host"):
         fp4sim.gemm(a.to_device(), b)
+    ops = (a.packed, b.packed, np.zeros((16, 16), np.float32), a.block_scale, b.block_scale)
     with pytest.raises(UsageError, match="not computed on the GPU"):
-        fp4sim.gemm(a.to_device(), b.to_device(), model="exact")
+        on_gpu(gpu, ops, ("ue4m3", 16), model="exact")
+
+
+def test_models_of_the_host(gpu):
+    a, b = gaussian(8, 16, 64), gaussian(9, 16, 64)
+    found = fp4sim.gemm(a.to_device(), b.to_device(), model="exact").get()
+    np.testing.assert_array_equal(found, fp4sim.gemm(a, b, model="exact"))
 
 
 def test_the_gpus_own_instructions_obey_one_model(gpu):
