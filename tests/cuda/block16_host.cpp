@@ -78,4 +78,14 @@ void host_eden_rests(const float* y, const u32* scales, float decode, u64 n, u32
         rests[i] = e4m3_position(mul(e4m3_value(scales[i]), eden_correction(z, r))).rest;
     }
 }
+
+// <z, z> and <z, r> of each block, as the definition adds them.
+void host_eden_sums(const float* z, const float* r, u64 n, double* square, double* product) {
+    for (u64 i = 0; i < n; ++i) {
+        float scaled[16], rounded[16];
+        memcpy(scaled, z + 16 * i, sizeof scaled);
+        memcpy(rounded, r + 16 * i, sizeof rounded);
+        square[i] = halved(scaled, scaled), product[i] = halved(scaled, rounded);
+    }
+}
 }

@@ -10,7 +10,9 @@ import fp4sim
 from fp4sim.geometry import Geometry
 from fp4sim.gpu.rotated import is_fused, quantize_rotated
 from fp4sim.grammar import parse
+from fp4sim.kernels.cuda import rotate
 from fp4sim.kernels.cuda.arrays import on_device
+from fp4sim.kernels.reference.rotate import rotate as reference_rotate
 from fp4sim.randbits import Stream
 from tests.cuda.test_tensor_stats import adversarial
 
@@ -36,6 +38,31 @@ def test_bits(text, dtype):
     assert found.stored == expected.tensor_scale
     assert np.array_equal(found.scales.get(), expected.block_scale.ravel())
     assert np.array_equal(found.packed.get(), expected.packed.ravel())
+
+
+def test_many_rounds(monkeypatch):
+    """Nineteen blocks a thread, so that random integers are made five times, and a last warp that is not full."""
+    monkeypatch.setattr(rotate, "_MOST_AT_ONCE", 256)
+    x, spec = adversarial((1001, 80), 11), parse("nvfp4+mseden:size=16")
+    expected = fp4sim.quantize(x, spec, seed=1)
+    found = quantize_rotated(on_device(x), spec, Geometry.for_spec(x.shape, -1, spec), Stream.of(1, "", 0))
+    assert np.array_equal(found.scales.get(), expected.block_scale.ravel())
+    assert np.array_equal(found.packed.get(), expected.packed.ravel())
+
+
+@pytest.mark.parametrize("size", [2, 4, 8, 16, 32, 64, 128, 256])
+@pytest.mark.parametrize(
+    "pair",
+    [(2.0**-149, 0), (2.0**-126, 2.0**-127), (1, -3e38), (np.inf, 1), (np.nan, 1), (np.nan, np.inf), (np.inf, np.nan)],
+)
+def test_amax(size, pair):
+    """Of what the rotation gives, subnormal ones too; NaN where any of it is, whether Inf comes before or after."""
+    rng = np.random.default_rng(size)
+    x = (rng.standard_normal((9, 768)) * 2.0**-147).astype(np.float32)
+    x[4, [32, 44]] = pair
+    signs = rng.choice(np.array([-1, 1], np.float32), size)
+    expected = np.abs(reference_rotate(x, signs)).max()
+    np.testing.assert_array_equal(rotate.rotated_amax(on_device(x), signs), expected)
 
 
 @pytest.mark.parametrize("scale", [0.0, 2.0**-149, 1e-40, 1e-36, 1e-30, 1e30])
