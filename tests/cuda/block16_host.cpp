@@ -64,7 +64,7 @@ u64 host_eden_mismatches(const float* y, const u32* scales, float decode, const 
         const i64 off = (i64)((u64)near.code << 32 | near.rest) - (i64)((u64)at.code << 32 | at.rest);
         const bool known = quick.square <= FLT_MAX_;
         if (known && (u64)(off < 0 ? -off : off) > *farthest) *farthest = (u64)(off < 0 ? -off : off);
-        *exact += value > 0.0f && quick.product != 0.0f && !(known && near.rest + random[i] + (1u << 17) >= 1u << 18);
+        *exact += value > 0.0f && !(known && near.rest + random[i] + (1u << 17) >= 1u << 18);
     }
     return wrong;
 }
