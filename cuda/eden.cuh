@@ -12,8 +12,7 @@ FP4_HD double halved_lanes(const double (&s)[16]) {
     return even + odd;
 }
 
-// S of fp4sim/estimators/eden.py: <z, z> / <z, r> of sixteen elements, the sums by halving. A product is exact, so one fma
-// adds two of them with one rounding.
+// <a, b> of sixteen elements by halving. A product is exact, so one fma adds two of them with one rounding.
 FP4_HD double halved(const float (&a)[16], const float (&b)[16]) {
     double s[8];
     FP4_UNROLL
@@ -23,6 +22,7 @@ FP4_HD double halved(const float (&a)[16], const float (&b)[16]) {
     return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
 }
 
+// S = <z, z> / <z, r>, 1 where nothing is left to correct or a z is infinite.
 FP4_HD float eden_correction(const float (&z)[16], const float (&r)[16]) {
     const double square = halved(z, z), product = halved(z, r);
     const bool usable = product > 0.0 && square <= 1.7976931348623157e308;
@@ -61,13 +61,14 @@ FP4_HD float quick_scale(const Quick16& block, float value) {
     return corrected ? mul(value, mul(block.square, near_reciprocal(block.product))) : value;
 }
 
-// factor: the scale's, times 2^-14. Where no position so near crosses a whole one under the draw, the quick scale tells the code.
+// factor: the scale's, times 2^-14. Where no position so near crosses a whole one under the draw, the quick scale tells the code;
+// a zero scale stays zero, though its sums may overflow.
 FP4_HD EdenBlock eden_block(const float (&y)[16], u32 scale, float factor, float decode, u32 random) {
     const Quick16 quick(y, factor);
     const float value = e4m3_value(scale);
     const E4m3Position at = e4m3_position(quick_scale(quick, value));
-    const bool told = quick.square <= FLT_MAX_ && at.rest + random + (1u << 17) >= 1u << 18;  // false of NaN
-    if (value == 0.0f || quick.product == 0.0f || told) return {quick.codes, stochastic_e4m3(at, random)};
+    const bool known = quick.square <= FLT_MAX_ && at.rest + random + (1u << 17) >= 1u << 18;  // false of NaN
+    if (value == 0.0f || known) return {quick.codes, stochastic_e4m3(at, random)};
     float passed[16];  // through memory, which y itself never sees
     FP4_UNROLL
     for (int i = 0; i < 16; ++i) passed[i] = y[i];

@@ -63,6 +63,7 @@ FP4_HD u64 encode16(const float (&y)[16], float factor, float (&z)[16], float (&
 }
 
 // The same under a factor times 2^-14, which must be a number, with the sums of z^2 and z r times 2^-28, six roundings each.
+// What underflows is z or z^2 of a z below 2^-49, whose r is 0: nothing beside a z that has an r.
 struct Quick16 {
     u64 codes;
     float square, product;

@@ -66,7 +66,7 @@ FP4_HD float div(float a, float b) {
 #endif
 }
 
-// a * b + c in one rounding: to nearest, and down.
+// a * b + c in one rounding.
 FP4_HD float fma_near(float a, float b, float c) {
 #if defined(__CUDA_ARCH__)
     return __fmaf_rn(a, b, c);
@@ -75,7 +75,7 @@ FP4_HD float fma_near(float a, float b, float c) {
 #endif
 }
 
-// The smaller (larger) one; the other one of a NaN.
+// The smaller one; the other one of a NaN.
 FP4_HD float fmin_num(float a, float b) {
 #if defined(__CUDA_ARCH__)
     return fminf(a, b);

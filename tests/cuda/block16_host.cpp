@@ -64,7 +64,7 @@ u64 host_eden_mismatches(const float* y, const u32* scales, float decode, const 
         const i64 off = (i64)((u64)near.code << 32 | near.rest) - (i64)((u64)at.code << 32 | at.rest);
         const bool known = quick.square <= FLT_MAX_;
         if (known && (u64)(off < 0 ? -off : off) > *farthest) *farthest = (u64)(off < 0 ? -off : off);
-        *exact += value > 0.0f && quick.product != 0.0f && !(known && near.rest + random[i] + (1u << 17) >= 1u << 18);
+        *exact += value > 0.0f && !(known && near.rest + random[i] + (1u << 17) >= 1u << 18);
     }
     return wrong;
 }
@@ -76,6 +76,16 @@ void host_eden_rests(const float* y, const u32* scales, float decode, u64 n, u32
         memcpy(block, y + 16 * i, sizeof block);
         encode16(block, block_factor(scales[i], decode), z, r);
         rests[i] = e4m3_position(mul(e4m3_value(scales[i]), eden_correction(z, r))).rest;
+    }
+}
+
+// <z, z> and <z, r> of each block, as the definition adds them.
+void host_eden_sums(const float* z, const float* r, u64 n, double* square, double* product) {
+    for (u64 i = 0; i < n; ++i) {
+        float scaled[16], rounded[16];
+        memcpy(scaled, z + 16 * i, sizeof scaled);
+        memcpy(rounded, r + 16 * i, sizeof rounded);
+        square[i] = halved(scaled, scaled), product[i] = halved(scaled, rounded);
     }
 }
 }

@@ -9,6 +9,7 @@ import pytest
 
 from fp4sim.floats import E4M3
 from fp4sim.kernels.reference.encode import encode
+from fp4sim.kernels.reference.products import lane_sums
 from tests.cuda.host import host_library
 
 N = 1 << 15
@@ -66,6 +67,21 @@ SETS = {
         np.repeat(np.float32([[0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5, 6]]), 2, 1) * (1 + blocks(4) / 2**20)
     ),
 }
+
+
+@pytest.mark.parametrize("spread", [0, 30, 200])
+def test_sums_of_the_definition(spread):
+    """In the order of the reference, to the last bit: a draw that tells them apart is too rare to wait for."""
+    rng = np.random.default_rng(9)
+    z = (rng.standard_normal((N, 16)) * np.exp2(rng.uniform(-spread / 2, spread / 2, (N, 16)))).astype(np.float32)
+    r = rng.choice(np.float32([0, 0.5, 1, 1.5, 2, 3, 4, 6]), (N, 16))
+    square, product = np.empty(N), np.empty(N)
+    function = library().host_eden_sums
+    function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p]
+    function(z.ctypes.data, r.ctypes.data, N, square.ctypes.data, product.ctypes.data)
+    wide = z.astype(np.float64)
+    assert np.array_equal(square, lane_sums(wide * wide, 16)[:, 0])
+    assert np.array_equal(product, lane_sums(wide * r, 16)[:, 0])
 
 
 @pytest.mark.parametrize("name", SETS)
