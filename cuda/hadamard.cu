@@ -44,7 +44,7 @@ __device__ __forceinline__ void rotated_amax(const void* x, u32* amax, i64 runs,
         for (int i = 0; i < 16; ++i) most = larger_magnitude_or_nan(most, y[i]);
     }
     // Rounding keeps the order, so that the normalizer may come last.
-    const u32 bits = __reduce_max_sync(~0u, bits_of(mul(most, rotation.normalizer)) & MAGNITUDE);
+    const u32 bits = __reduce_max_sync(~0u, bits_of(mul(most, rotation.normalizer)));
     if (lane == 0) atomicMax(amax, bits);
 }
 

@@ -40,7 +40,7 @@ def rotated_amax(x: Any, signs: NDArray[np.float32]) -> np.float32:
 
 def can_rotate(x: Any, signs: NDArray[np.float32]) -> bool:
     """Whether the kernels cover it: whole runs of 16, aligned, transforms of up to 256, signs that are signs."""
-    plain = signs.size <= LARGEST and bool((np.abs(signs) == 1).all())
+    plain = 1 < signs.size <= LARGEST and bool((np.abs(signs) == 1).all())
     return plain and x.size % RUN == 0 and is_aligned(x)
 
 
@@ -57,5 +57,5 @@ def suffix(x: Any) -> str:
 
 
 def run_threads(x: Any) -> int:
-    """Threads of a launch: one a run, as many as the GPU holds at once."""
+    """Threads of a launch: one a run, at most as many as multiprocessors of the GPU can hold."""
     return min(int(x.size) // RUN, load.processors() * _MOST_AT_ONCE)
