@@ -231,9 +231,9 @@ def even(a):
     return np.clip(code, 0, 254).astype(np.uint8)
 
 
-def mx_even(x, _):
+def mx_even_silent(x, _):
     byte = even(amaxes(x, 32)[0])
-    return byte, e2m1(scaled(x, power(byte)))
+    return byte, e2m1(scaled(x, np.where(byte == 0, f32(0), power(byte))))
 
 
 def mx_even_drop(x, _):
@@ -314,7 +314,7 @@ FORMULAS = {
     "nvfp4@llamacpp": llamacpp,
     "mxfp4@rceil": mx_te,
     "mxfp4@flashinfer-exact": mx_cutedsl,
-    "mxfp4@vllm-cuda": mx_even,
+    "mxfp4@vllm-cuda": mx_even_silent,
     "mxfp4@vllm-torch": mx_even_drop,
     "mxfp4@vllm-triton": mx_even_drop,
     "mxfp4@compressed-tensors": mx_even_drop,
