@@ -16,6 +16,7 @@ from fp4sim.crosscheck.against import Made
 from fp4sim.crosscheck.check import Check, Effort, Outcome
 from fp4sim.crosscheck.device import Device
 from fp4sim.crosscheck.third_party import compare_library, global_scale
+from fp4sim.kernels.reference.blocks import pack
 
 _MODULE = "vllm.model_executor.layers.quantization.utils.nvfp4_emulation_utils"
 # Below this amax g is infinite, and what its products with 0 become, a NaN's bits, is the processor's and not vLLM's.
@@ -29,7 +30,7 @@ def nvfp4(x: Any) -> Made:
     values, scales = import_module(_MODULE).ref_nvfp4_quant(x, global_scale(x), 16)
     codes = np.asarray(values.cpu().numpy()).astype(ml_dtypes.float4_e2m1fn).view(np.uint8)
     scale_codes = np.asarray(scales.cpu().numpy()).astype(ml_dtypes.float8_e4m3fn).view(np.uint8)
-    return Made(codes[:, 0::2] | codes[:, 1::2] << 4, scale_codes, layout="linear")
+    return Made(pack(codes), scale_codes, layout="linear")
 
 
 def run(device: Device, effort: Effort) -> Outcome:
