@@ -143,7 +143,7 @@ DIALECTS: tuple[DialectName, ...] = (
     DialectName("te"),
     DialectName("torchao", ("onelevel", "v0.18", "cuda"), pow2_rules=("floor", "ceil", "even", "rceil")),
     *(DialectName(name, pow2_rules=("even",)) for name in ("vllm-cuda", "vllm-torch", "vllm-triton")),
-    DialectName("flashinfer", pow2_rules=("rceil",)),
+    DialectName("flashinfer", ("v0.7.2",), pow2_rules=("rceil",)),
     DialectName("flashinfer-exact", pow2_rules=("rceil",)),
     DialectName("flashinfer-cutedsl", pow2_rules=("rceil",)),
     DialectName("modelopt", pow2_rules=("rceil",)),

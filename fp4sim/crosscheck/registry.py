@@ -31,6 +31,7 @@ MODULES = (
     "transformer_engine",
     "flashinfer",
     "vllm",
+    "vllm_emulation",
     "torchao",
     "mma_fit",
 )

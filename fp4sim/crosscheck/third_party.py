@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import numpy as np
 from fp4sim.crosscheck.against import Made, RefusedError, compare_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -63,3 +65,18 @@ def global_scale(x: Any) -> Any:
 
     amax = x.abs().amax().to(torch.float32)
     return torch.tensor(REACH, dtype=torch.float32, device=x.device) / amax
+
+
+@contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """Variables of the process, set for a while: libraries read there which arithmetic they use."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

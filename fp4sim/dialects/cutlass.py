@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fp4sim.dialects import flashinfer_cutedsl
+from fp4sim.dialects import flashinfer
 from fp4sim.dialects.base import Convention, TensorFactors
 from fp4sim.dialects.dialect import Dialect
 from fp4sim.dialects.mx import PowerScales
@@ -46,5 +46,5 @@ DIALECT = Dialect(
     tensor=DIVISOR,
     scale=ScaleRule("a·(n·r(v))", _scale),
     factor=FactorRule("x·min(n·r(s), FLT_MAX)", _factor),
-    power=PowerScales("RP(a·r(v))", flashinfer_cutedsl.power_codes),
+    power=PowerScales("RP(a·r(v))", flashinfer.power_codes),
 )

@@ -79,9 +79,14 @@ def te(x, _):
     return byte, e2m1(scaled(x, np.fmin(f32(1) / (s * (f32(1) / s_enc)), LARGEST)))
 
 
-def flashinfer_exact(x, dtype):
-    byte, codes = te(x, dtype)
-    return byte, codes  # a zero block's codes are zeros of their sign either way
+def flashinfer_exact(x, _):
+    A = np.abs(x).max()
+    s_enc = f32(1) if A == 0 else np.fmin(REACH / A, LARGEST)
+    x = ftz(x)
+    a, _A = amaxes(x)
+    byte, s = e4m3(ftz(a * ftz(s_enc * SIXTH)))
+    factor = np.where(a == 0, f32(0), np.fmin(ftz(f32(1) / ftz(s * ftz(f32(1) / s_enc))), LARGEST))
+    return byte, e2m1(ftz(scaled(x, factor)))
 
 
 def torchao(x, _):
@@ -119,12 +124,16 @@ def vllm_triton(x, _):
     return byte, e2m1(np.clip(scaled(x, np.where(s == 0, f32(0), g / s)), -6, 6), zeros="drop")
 
 
-def flashinfer(x, _):
+def flashinfer(x, _, before=False):
     g = ftz(divisor(np.abs(x).max()))  # the caller's, who flushes nothing
     x = ftz(x)
     a, _A = amaxes(x)
     byte, s = e4m3(ftz(g * ftz(a * rcp(SIX))))
-    return byte, e2m1(ftz(scaled(x, np.where(a == 0, f32(0), rcp(ftz(s * rcp(g)))))))
+    return byte, e2m1(ftz(scaled(x, np.where((a if before else s) == 0, f32(0), rcp(ftz(s * rcp(g)))))))
+
+
+def flashinfer_before(x, dtype):
+    return flashinfer(x, dtype, before=True)
 
 
 def modelopt(x, _):
@@ -222,9 +231,9 @@ def even(a):
     return np.clip(code, 0, 254).astype(np.uint8)
 
 
-def mx_even(x, _):
+def mx_even_silent(x, _):
     byte = even(amaxes(x, 32)[0])
-    return byte, e2m1(scaled(x, power(byte)))
+    return byte, e2m1(scaled(x, np.where(byte == 0, f32(0), power(byte))))
 
 
 def mx_even_drop(x, _):
@@ -232,7 +241,7 @@ def mx_even_drop(x, _):
     return byte, e2m1(scaled(x, power(byte)), zeros="drop")
 
 
-def mx_flashinfer(x, _):
+def mx_flashinfer_before(x, _):
     x = ftz(x)
     byte = up(ftz(amaxes(x, 32)[0] * rcp(SIX)))
     return byte, e2m1(scaled(x, np.where(byte == 0, f32(1), power(byte))))
@@ -292,6 +301,7 @@ FORMULAS = {
     "nvfp4@vllm-torch": vllm_torch,
     "nvfp4@vllm-triton": vllm_triton,
     "nvfp4@flashinfer": flashinfer,
+    "nvfp4@flashinfer:v0.7.2": flashinfer_before,
     "nvfp4@flashinfer-exact": flashinfer_exact,
     "nvfp4@flashinfer-cutedsl": vllm_cuda,
     "nvfp4@modelopt": modelopt,
@@ -303,12 +313,13 @@ FORMULAS = {
     "nvfp4@quartet2": quartet2,
     "nvfp4@llamacpp": llamacpp,
     "mxfp4@rceil": mx_te,
-    "mxfp4@flashinfer-exact": mx_te,
-    "mxfp4@vllm-cuda": mx_even,
+    "mxfp4@flashinfer-exact": mx_cutedsl,
+    "mxfp4@vllm-cuda": mx_even_silent,
     "mxfp4@vllm-torch": mx_even_drop,
     "mxfp4@vllm-triton": mx_even_drop,
     "mxfp4@compressed-tensors": mx_even_drop,
-    "mxfp4@flashinfer": mx_flashinfer,
+    "mxfp4@flashinfer": mx_cutedsl,
+    "mxfp4@flashinfer:v0.7.2": mx_flashinfer_before,
     "mxfp4@flashinfer-cutedsl": mx_cutedsl,
     "mxfp4@cutlass": mx_cutlass,
     "mxfp4@fouroversix": mx_divided,

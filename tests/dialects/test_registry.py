@@ -72,3 +72,8 @@ def test_zero_tensors_and_measures_do_not_fail(name):
         fp4sim.quantize(np.zeros((4, 64), np.float32), text)
         fp4sim.compare(np.zeros((4, 64), np.float32), text)
         fp4sim.compare(np.ones((4, 64), np.float32), text)
+
+
+def test_vllm_cuda_rounds_the_largest_exponents_in_integers():
+    packed = fp4sim.quantize(np.full((1, 32), 3.3e38, np.float32), "mxfp4@vllm-cuda")
+    assert packed.block_scale.tolist() == [[253]]

@@ -1,4 +1,9 @@
-"""torchao's NVFP4 quantizer on the GPU, eager."""
+"""torchao's NVFP4 quantizer on the GPU, eager.
+
+Read in 0.18.0, torchao/prototype/mx_formats/nvfp4_tensor.py: ``nvfp4_quantize(data_hp, block_size=16, per_tensor_scale=None)``
+gives (float8_e4m3fn scales (M, K / 16), uint8 codes (M, K / 2)) of bf16 or float32; ``per_tensor_amax_to_scale(amax)`` is
+amax / (448 * 6) in float32. Both are torch operations and run on any GPU.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,11 @@
-"""vLLM's FP4 quantization kernel."""
+"""vLLM's FP4 quantization kernel.
+
+Read in 0.33.0: vllm/_custom_ops.py, csrc/quantization/fp4/{nvfp4_quant_entry,nvfp4_quant_kernels}.cu and nvfp4_utils.cuh.
+``scaled_fp4_quant(input, input_global_scale, is_sf_swizzled_layout=True, backend="none", padded_n=None)``. Input is bf16 or
+fp16, the scale (448 * 6) / amax in float32. Out come uint8 codes (M, K / 2) and float8_e4m3fn scales (M to 128, K / 16 to 4) in
+128x4, padding zero; another backend may choose 8x4. The sources are built for 10.0, 11.0 and 12.0 alone, without fast math; on
+any other GPU the operator raises "No compiled nvfp4 quantization kernel".
+"""
 
 from __future__ import annotations
 
