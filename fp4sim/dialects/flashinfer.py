@@ -1,9 +1,9 @@
 """FlashInfer's CUDA kernels as they are built (-use_fast_math): approximate reciprocals, subnormals flushed under NVFP4.
 
 Read in the wheels of 0.6.16.post3, 0.7.0, 0.7.2 and 0.7.4, csrc/nv_internal/tensorrt_llm/kernels/quantization_utils.cuh,
-``cvt_warp_fp16_to_fp4``, and in the PTX that nvcc 13.0 makes of it for sm_100a with FlashInfer's flags. 0.7.4 silences a block
-whose scale rounds to 0 and multiplies MXFP4 by ``mul.rn.f32`` in its own PTX, which flushes nothing. ``:v0.7.2``: that release
-and those before it, where a zero amax alone silences, and MXFP4 flushes and multiplies by 1 under code 0.
+``cvt_warp_fp16_to_fp4``, and in the PTX that nvcc 13.0 makes of it for sm_100a with FlashInfer's flags. Up to 0.7.2 a zero amax
+alone silences a block, and MXFP4 flushes and multiplies by 1 under code 0. ``:v0.7.4``: that release silences a block whose
+scale rounds to 0, and multiplies MXFP4 by ``mul.rn.f32`` in its own PTX, which flushes nothing, by 0 under code 0.
 """
 
 from __future__ import annotations
@@ -49,31 +49,25 @@ DIALECT = Dialect(
     "flashinfer",
     Convention(
         title="FlashInfer's CUDA kernels",
-        expression=("g = (F·v)/A", "s = Q(g·(a·r(v)))", "code = cast(x·r(s·r(g))), x·0 where s = 0; -ftz=true"),
-        zero_block="scale 0, codes ±0; :v0.7.2: a scale that underflows multiplies by Inf: saturated codes, +max for zeros",
-        power="rceil, as the power of two at or above a·r(v); multiplier 0 under code 0 (:v0.7.2: 1, and flushed)",
+        expression=("g = (F·v)/A", "s = Q(g·(a·r(v)))", "code = cast(x·r(s·r(g))), x·0 where a = 0; -ftz=true"),
+        zero_block="scale 0, codes ±0; a scale that underflows multiplies by Inf (saturated, zeros +max); :v0.7.4: by 0",
+        power="rceil, as the power of two at or above a·r(v); multiplier 1 under code 0; :v0.7.4: 0, and nothing flushed",
         tensor_scale="divisor, g = (F·v)/A, the caller's",
         layout="128x4, 8x4 for few rows, or linear",
-        source="flashinfer-ai/flashinfer 0.7.4 (7703905): csrc/nv_internal/.../quantization_utils.cuh; :v0.7.2 d84335d",
+        source="flashinfer-ai/flashinfer fb28d72, 0.7.2 (d84335d), 0.7.4 (7703905): nv_internal/.../quantization_utils.cuh",
         checked="hypothesis against its formula, with the table of Hopper's reciprocal; no output of the library",
         notes=(HOPPER_NOTE, CALLER_NOTE),
     ),
     tensor=DIVISOR,
     scale=ScaleRule("g·(a·r(v)), subnormals flushed", _scale),
     factor=FactorRule("x·r(s·r(g)), subnormals flushed", _factor),
-    zero=ZeroBlock(silent="scale"),
-    power=POWER,
-    element=ElementRule(flush=True),
-    power_element=ElementRule(),
-)
-BEFORE = replace(
-    DIALECT,
     zero=ZeroBlock(silent="amax"),
     power=PowerScales("RP(a·r(v)), subnormals flushed", _flushed_power_codes, least=1.0),
-    power_element=None,
+    element=ElementRule(flush=True),
 )
+SINCE = replace(DIALECT, zero=ZeroBlock(silent="scale"), power=POWER, power_element=ElementRule())
 
 
 def variant(flags: tuple[str, ...]) -> Dialect:
-    """The dialect with ``v0.7.2``."""
-    return BEFORE if "v0.7.2" in flags else DIALECT
+    """The dialect with ``v0.7.4``."""
+    return SINCE if "v0.7.4" in flags else DIALECT

@@ -1,12 +1,13 @@
 """FlashInfer with FLASHINFER_DISABLE_FP4_QUANT_FAST_MATH=1: Transformer Engine's arithmetic, multiplier 0 for zero blocks.
 
-Its CUDA kernels are built with -use_fast_math all the same, so that divisions are exact but subnormals flushed (0.7.4, PTX by
-nvcc 13.0: ``mul.ftz``, ``div.rn.ftz``): from S > 2^126 on 1/S is 0 and the multiplier FLT_MAX. The CuTe-DSL kernels flush
-nothing; they are ``te`` with silent zero blocks. MXFP4 does not look at the variable.
+That is what the mode is designed for and what its CuTe-DSL kernels do. ``:ftz``: its CUDA kernels, which are built with
+-use_fast_math all the same, so that divisions are exact but subnormals flushed (0.7.4, PTX by nvcc 13.0: ``mul.ftz``,
+``div.rn.ftz``): from S > 2^126 on 1/S is 0 and the multiplier FLT_MAX. Their MXFP4 does not look at the variable.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,22 +39,29 @@ DIALECT = Dialect(
         title="FlashInfer without fast math",
         expression=(
             "S = min((F·v)/A, FLT_MAX), 1 if A = 0",
-            "s = Q(a·(S·c))",
-            "code = cast(x·min(1/(s·(1/S)), FLT_MAX)), x·0 where a = 0; -ftz=true",
+            "s = Q(min(a·(S·c), FLT_MAX))",
+            "code = cast(x·min(1/(s·(1/S)), FLT_MAX)), x·0 where a = 0; :ftz: -ftz=true",
         ),
-        clamps="S and the multiplier at FLT_MAX",
+        clamps="S, the wanted scale and the multiplier at FLT_MAX",
         zero_block="scale 0, codes ±0; a block whose scale underflows keeps saturated codes under it",
-        power="as without the variable",
+        power="rceil: a·c rounded up to a power of two; :ftz: as without the variable, in 0.7.4",
         tensor_scale="divisor, S, the caller's",
         layout="128x4, 8x4 for few rows, or linear",
-        source="flashinfer-ai/flashinfer 0.7.4 (7703905): csrc/nv_internal/.../quantization_utils.cuh",
-        checked="equal to te where nothing is subnormal; hypothesis against its formula; no output of the library",
-        notes=("the CuTe-DSL kernels flush nothing: te, x·0 where a = 0",),
+        source="flashinfer-ai/flashinfer fb28d72 and 0.7.4 (7703905): FLASHINFER_DISABLE_FP4_QUANT_FAST_MATH",
+        checked="equal to te (:ftz: but for subnormals); hypothesis against its formula; no output of the library",
     ),
+    zero=ZeroBlock(silent="amax"),
+)
+FLUSHED = replace(
+    DIALECT,
     scale=ScaleRule("a·(S·c), subnormals flushed", _scale),
     factor=FactorRule("x·min(1/(s·(1/S)), FLT_MAX), subnormals flushed", _factor),
-    zero=ZeroBlock(silent="amax"),
     power=flashinfer.POWER,
     element=ElementRule(flush=True),
     power_element=ElementRule(),
 )
+
+
+def variant(flags: tuple[str, ...]) -> Dialect:
+    """The dialect with ``ftz``."""
+    return FLUSHED if "ftz" in flags else DIALECT

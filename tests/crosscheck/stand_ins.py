@@ -78,8 +78,8 @@ def flashinfer(
         exact = os.environ["FLASHINFER_DISABLE_FP4_QUANT_FAST_MATH"] == "1"
         assert exact == (os.environ["TRTLLM_DISABLE_FP4_QUANT_FAST_MATH"] == "1")
         _check_scale(input, global_scale, bounded=exact)
-        own = "nvfp4@flashinfer" if version == "0.7.4" else "nvfp4@flashinfer:v0.7.2"
-        packed, scales = encoded(input, spec or ("nvfp4@flashinfer-exact" if exact != flips else own))
+        own = "nvfp4@flashinfer:v0.7.4" if version == "0.7.4" else "nvfp4@flashinfer"
+        packed, scales = encoded(input, spec or ("nvfp4@flashinfer-exact:ftz" if exact != flips else own))
         _rows, columns = padded_shape(*scales.shape, "128x4")
         return packed, torch.from_numpy(swizzle(scales, "128x4")).reshape(-1, columns)
 

@@ -56,8 +56,8 @@ def test_inputs_that_a_library_refuses_do_not_hide_the_rest(monkeypatch: pytest.
     stand_ins.flashinfer(monkeypatch, refuses=lambda x: x.shape[1] >= 4096)
     found = result("flashinfer")
     assert found.status == "pass"
-    assert "refused, first nvfp4@flashinfer on " in found.answer
-    assert {label.split()[0] for label in found.counts} == {"nvfp4@flashinfer", "nvfp4@flashinfer-exact"}
+    assert "refused, first nvfp4@flashinfer:v0.7.4 on " in found.answer
+    assert {label.split()[0] for label in found.counts} == {"nvfp4@flashinfer:v0.7.4", "nvfp4@flashinfer-exact:ftz"}
     assert found.answer.endswith("ValueError: this shape is not supported")
 
 
@@ -77,17 +77,17 @@ def test_an_older_flashinfer_is_held_to_its_own_bits(version: str, monkeypatch: 
     stand_ins.flashinfer(monkeypatch, version=version)
     found = result("flashinfer")
     assert found.status == "pass"
-    assert {label.split()[0] for label in found.counts} == {"nvfp4@flashinfer:v0.7.2", "nvfp4@flashinfer-exact"}
+    assert {label.split()[0] for label in found.counts} == {"nvfp4@flashinfer", "nvfp4@flashinfer-exact:ftz"}
 
 
 @pytest.mark.parametrize(
     ("version", "specs"),
     [
-        ("0.5.3", ["nvfp4@flashinfer:v0.7.2"]),
-        ("0.7.10", ["nvfp4@flashinfer", "nvfp4@flashinfer-exact"]),
-        ("0.8.0rc1", ["nvfp4@flashinfer", "nvfp4@flashinfer-exact"]),
-        ("0.0.0+unknown", ["nvfp4@flashinfer", "nvfp4@flashinfer-exact"]),
-        ("", ["nvfp4@flashinfer", "nvfp4@flashinfer-exact"]),
+        ("0.5.3", ["nvfp4@flashinfer"]),
+        ("0.7.10", ["nvfp4@flashinfer:v0.7.4", "nvfp4@flashinfer-exact:ftz"]),
+        ("0.8.0rc1", ["nvfp4@flashinfer:v0.7.4", "nvfp4@flashinfer-exact:ftz"]),
+        ("0.0.0+unknown", ["nvfp4@flashinfer:v0.7.4", "nvfp4@flashinfer-exact:ftz"]),
+        ("", ["nvfp4@flashinfer:v0.7.4", "nvfp4@flashinfer-exact:ftz"]),
     ],
 )
 def test_a_version_of_flashinfer_says_what_it_is_held_to(version: str, specs: list[str]) -> None:
@@ -98,8 +98,8 @@ def test_flashinfers_modes_taken_for_each_other_are_found(monkeypatch: pytest.Mo
     stand_ins.flashinfer(monkeypatch, flips=True)
     found = result("flashinfer")
     assert found.status == "fail"
-    assert found.counts["nvfp4@flashinfer codes"].wrong
-    assert found.counts["nvfp4@flashinfer-exact codes"].wrong
+    assert found.counts["nvfp4@flashinfer:v0.7.4 codes"].wrong
+    assert found.counts["nvfp4@flashinfer-exact:ftz codes"].wrong
 
 
 def test_variables_are_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,12 @@ def te(x, _):
     return byte, e2m1(scaled(x, np.fmin(f32(1) / (s * (f32(1) / s_enc)), LARGEST)))
 
 
-def flashinfer_exact(x, _):
+def flashinfer_exact(x, dtype):
+    byte, codes = te(x, dtype)
+    return byte, codes  # a zero block's codes are zeros of their sign either way
+
+
+def flashinfer_exact_ftz(x, _):
     A = np.abs(x).max()
     s_enc = f32(1) if A == 0 else np.fmin(REACH / A, LARGEST)
     x = ftz(x)
@@ -124,16 +129,16 @@ def vllm_triton(x, _):
     return byte, e2m1(np.clip(scaled(x, np.where(s == 0, f32(0), g / s)), -6, 6), zeros="drop")
 
 
-def flashinfer(x, _, before=False):
+def flashinfer(x, _, since=False):
     g = ftz(divisor(np.abs(x).max()))  # the caller's, who flushes nothing
     x = ftz(x)
     a, _A = amaxes(x)
     byte, s = e4m3(ftz(g * ftz(a * rcp(SIX))))
-    return byte, e2m1(ftz(scaled(x, np.where((a if before else s) == 0, f32(0), rcp(ftz(s * rcp(g)))))))
+    return byte, e2m1(ftz(scaled(x, np.where((s if since else a) == 0, f32(0), rcp(ftz(s * rcp(g)))))))
 
 
-def flashinfer_before(x, dtype):
-    return flashinfer(x, dtype, before=True)
+def flashinfer_since(x, dtype):
+    return flashinfer(x, dtype, since=True)
 
 
 def modelopt(x, _):
@@ -241,7 +246,7 @@ def mx_even_drop(x, _):
     return byte, e2m1(scaled(x, power(byte)), zeros="drop")
 
 
-def mx_flashinfer_before(x, _):
+def mx_flashinfer(x, _):
     x = ftz(x)
     byte = up(ftz(amaxes(x, 32)[0] * rcp(SIX)))
     return byte, e2m1(scaled(x, np.where(byte == 0, f32(1), power(byte))))
@@ -301,8 +306,9 @@ FORMULAS = {
     "nvfp4@vllm-torch": vllm_torch,
     "nvfp4@vllm-triton": vllm_triton,
     "nvfp4@flashinfer": flashinfer,
-    "nvfp4@flashinfer:v0.7.2": flashinfer_before,
+    "nvfp4@flashinfer:v0.7.4": flashinfer_since,
     "nvfp4@flashinfer-exact": flashinfer_exact,
+    "nvfp4@flashinfer-exact:ftz": flashinfer_exact_ftz,
     "nvfp4@flashinfer-cutedsl": vllm_cuda,
     "nvfp4@modelopt": modelopt,
     "nvfp4@compressed-tensors": compressed_tensors,
@@ -313,13 +319,14 @@ FORMULAS = {
     "nvfp4@quartet2": quartet2,
     "nvfp4@llamacpp": llamacpp,
     "mxfp4@rceil": mx_te,
-    "mxfp4@flashinfer-exact": mx_cutedsl,
+    "mxfp4@flashinfer-exact": mx_te,
+    "mxfp4@flashinfer-exact:ftz": mx_cutedsl,
     "mxfp4@vllm-cuda": mx_even_silent,
     "mxfp4@vllm-torch": mx_even_drop,
     "mxfp4@vllm-triton": mx_even_drop,
     "mxfp4@compressed-tensors": mx_even_drop,
-    "mxfp4@flashinfer": mx_cutedsl,
-    "mxfp4@flashinfer:v0.7.2": mx_flashinfer_before,
+    "mxfp4@flashinfer": mx_flashinfer,
+    "mxfp4@flashinfer:v0.7.4": mx_cutedsl,
     "mxfp4@flashinfer-cutedsl": mx_cutedsl,
     "mxfp4@cutlass": mx_cutlass,
     "mxfp4@fouroversix": mx_divided,

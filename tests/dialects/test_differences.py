@@ -13,7 +13,7 @@ NVFP4 = [name for name in available() if not DIALECT_ROWS[name].cast_only and DI
 MXFP4 = [name for name in available() if DIALECT_ROWS[name].pow2_rules and not DIALECT_ROWS[name].cast_only]
 # of equal bits on ordinary data: the same formulas, or formulas that differ only where a scale underflows
 SAME = {
-    "nvfp4": [{"te", "flashinfer-exact"}, {"vllm-cuda", "flashinfer", "flashinfer-cutedsl", "qutlass"}],
+    "nvfp4": [{"te", "flashinfer-exact"}, {"vllm-cuda", "flashinfer-cutedsl", "qutlass"}],
     "mxfp4": [
         {"te", "torchao"},
         {"vllm-torch", "vllm-triton", "compressed-tensors"},

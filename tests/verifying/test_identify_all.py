@@ -18,8 +18,8 @@ from tests.verifying.inputs import many_amax
 
 # a base, how many tensors of the sweep are enough, and who writes the same bits on all of them
 BASES = {
-    "nvfp4": (22, ("nvfp4 nvfp4@flashinfer-exact", "nvfp4@torchao nvfp4@torchao:v0.18",
-                   "nvfp4@vllm-cuda nvfp4@flashinfer nvfp4@flashinfer:v0.7.2 nvfp4@flashinfer-cutedsl nvfp4@qutlass")),
+    "nvfp4": (22, ("nvfp4 nvfp4@flashinfer-exact nvfp4@flashinfer-exact:ftz", "nvfp4@torchao nvfp4@torchao:v0.18",
+                   "nvfp4@vllm-cuda nvfp4@flashinfer nvfp4@flashinfer:v0.7.4 nvfp4@flashinfer-cutedsl nvfp4@qutlass")),
     "mxfp4": (3, None),
     "e2m1": (3, None),
 }  # fmt: skip

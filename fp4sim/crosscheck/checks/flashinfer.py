@@ -57,10 +57,10 @@ def kernels_of(version: str) -> dict[str, Callable[[Any], Made]]:
     numbers = tuple(int(part) for part in match.groups()) if match else ()
     if not any(numbers):  # a source tree calls itself 0.0.0
         numbers = _SILENT_SINCE
-    fast = "nvfp4@flashinfer" if numbers >= _SILENT_SINCE else "nvfp4@flashinfer:v0.7.2"
+    fast = "nvfp4@flashinfer:v0.7.4" if numbers >= _SILENT_SINCE else "nvfp4@flashinfer"
     found = {fast: quantizer(exact=False)}
     if numbers >= _EXACT_SINCE:
-        found["nvfp4@flashinfer-exact"] = quantizer(exact=True)
+        found["nvfp4@flashinfer-exact:ftz"] = quantizer(exact=True)
     return found
 
 
