@@ -74,7 +74,7 @@ def _by_cuda_bindings() -> Nvrtc | None:
             if int(error) != 0:
                 log = b" " * check(nvrtc.nvrtcGetProgramLogSize(program), "reading the log")
                 nvrtc.nvrtcGetProgramLog(program, log)
-                raise _refused(name, log.decode(errors="replace"))
+                raise refused(name, log.decode(errors="replace"))
             cubin = b" " * check(nvrtc.nvrtcGetCUBINSize(program), "reading the machine code")
             check(nvrtc.nvrtcGetCUBIN(program, cubin), "reading the machine code")
             return bytes(cubin)
@@ -100,13 +100,14 @@ def _by_cupy() -> Nvrtc | None:
             nvrtc.compileProgram(program, list(options))
             return bytes(nvrtc.getCUBIN(program))
         except nvrtc.NVRTCError:
-            raise _refused(name, str(nvrtc.getProgramLog(program))) from None
+            raise refused(name, str(nvrtc.getProgramLog(program))) from None
         finally:
             nvrtc.destroyProgram(program)
 
     return Nvrtc("CuPy", (int(version[0]), int(version[1])), run)
 
 
-def _refused(name: str, log: str) -> DeviceError:
+def refused(name: str, log: str) -> DeviceError:
+    """What is raised of a source that does not compile: the log's first error."""
     lines = [line.strip() for line in log.strip("\0 \n").splitlines() if "error" in line]
     return DeviceError(f"NVRTC cannot compile {name}: {lines[0] if lines else log.strip()[:200] or 'no log'}")

@@ -1,7 +1,7 @@
 """Which compilation target has which instruction, and which source is meant for which target: one table.
 
-Checked with nvcc 13.0 and NVRTC 13.5, which refuse everything else (PTX ISA 9.0, "Target ISA notes"). A source that is not
-listed uses nothing special and is meant for every target from sm_80 on.
+Checked with nvcc 13.0 and NVRTC 12.9, 13.0 and 13.5, which refuse everything else (PTX ISA 9.0, "Target ISA notes"). A source
+that is not listed uses nothing special and is meant for every target from sm_80 on.
 """
 
 from __future__ import annotations
@@ -113,6 +113,11 @@ def refusal(name: str, target: str) -> str:
     """Why a source is not meant for a target; empty if it is."""
     needs = source_of(name).needs
     return "" if needs is None or target in needs.targets else f"{target} has no {needs.title}"
+
+
+def one_target(name: str) -> str:
+    """For where one is enough: Hopper's own, or the first of CI's that has what the source needs."""
+    return next(target for target in (target_for(name, (9, 0)), *CI_TARGETS) if not refusal(name, target))
 
 
 def machine_patterns(name: str, target: str) -> tuple[str, ...]:
