@@ -138,9 +138,10 @@ class CudaDevice:
 @lru_cache(maxsize=64)
 def _module(source: str, capability: tuple[int, int]) -> Any:
     """A source loaded; those that include NVIDIA's headers are not cached, since the headers are no part of the key."""
-    options = (*OPTIONS, *(include_options() if needs_toolkit(source) else ()))
+    nvrtc = find_nvrtc(driver_major())
+    options = (*OPTIONS, *(include_options(nvrtc.version[0]) if needs_toolkit(source) else ()))
     target = target_for(source, capability)
-    cubin = find_nvrtc(driver_major()).run(read_source(source), source, (*options, f"--gpu-architecture={target}"))
+    cubin = nvrtc.run(read_source(source), source, (*options, f"--gpu-architecture={target}"))
     return get_cupy().RawModule(path=str(uncached_file(source, cubin)))
 
 

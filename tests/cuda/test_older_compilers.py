@@ -36,7 +36,7 @@ class Refusing:
 
 @pytest.fixture
 def refusing(monkeypatch: pytest.MonkeyPatch) -> Refusing:
-    monkeypatch.setattr(build_check, "include_options", lambda: ())
+    monkeypatch.setattr(build_check, "include_options", lambda major: ())
     return Refusing()
 
 

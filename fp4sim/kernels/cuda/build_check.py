@@ -74,9 +74,10 @@ def _compiler() -> str:
 def machine_code(source: str, target: str, compiler: str | Nvrtc, defines: tuple[str, ...] = ()) -> bytes:
     """Machine code of a source, never from the cache. ``compiler``: ``nvrtc``, ``nvcc``, or an NVRTC. Raises DeviceError."""
     macros = tuple(f"-D{define}" for define in defines)
-    options = (*OPTIONS, *macros, *(include_options() if needs_toolkit(source) else ()))
-    if compiler != "nvcc":
-        nvrtc = compiler if isinstance(compiler, Nvrtc) else find_nvrtc(None)
+    nvrtc = None if compiler == "nvcc" else compiler if isinstance(compiler, Nvrtc) else find_nvrtc(None)
+    headers = include_options(nvrtc.version[0] if nvrtc else None) if needs_toolkit(source) else ()
+    options = (*OPTIONS, *macros, *headers)
+    if nvrtc:
         return nvrtc.run(read_source(source), source, (*options, f"--gpu-architecture={target}"))
     with tempfile.TemporaryDirectory(prefix="fp4sim-") as folder:
         cubin = Path(folder) / "code.cubin"

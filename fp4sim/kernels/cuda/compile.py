@@ -17,7 +17,7 @@ from fp4sim.kernels.cuda.sources import headers, read_source
 
 # Bits count: no contraction to fused multiply-adds, IEEE division and roots, subnormals kept.
 OPTIONS = ("--fmad=false", "--prec-div=true", "--prec-sqrt=true", "--ftz=false", "-std=c++17")
-_one_at_a_time = Lock()  # as in NVRTC itself; who comes second finds what the first has stored
+_one_at_a_time = Lock()  # who comes second finds what the first has stored
 
 
 def compile_source(

@@ -6,6 +6,7 @@ driver is taken; without a driver (a build machine) the newest.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Callable, Sequence
@@ -44,10 +45,18 @@ def find_nvrtc(driver_major: int | None) -> Nvrtc:
 
 @lru_cache(maxsize=8)
 def release_of(nvrtc: Nvrtc, arch: str) -> str:
-    """The library's full version, e.g. 13.0.88: no call tells it, but its machine code does. Without it that code's hash."""
-    cubin = nvrtc.run("__device__ int one;", "one.cu", (f"--gpu-architecture={arch}",))
-    found = re.search(rb"Cuda compilation tools, release [0-9.]+, V([0-9.]+)", cubin)
-    return found[1].decode() if found else hashlib.sha256(cubin).hexdigest()
+    """The library's full version, e.g. 13.0.88: no call tells it, but its machine code does, that of 12.9 for Blackwell alone.
+
+    Where none tells, a hash of the code.
+    """
+    cubin = b""
+    for target in (arch, "sm_120"):
+        with contextlib.suppress(DeviceError):  # before 12.8 it does not know the second
+            cubin = nvrtc.run("__device__ int one;", "one.cu", (f"--gpu-architecture={target}",))
+            found = re.search(rb"Cuda compilation tools, release [0-9.]+, V([0-9.]+)", cubin)
+            if found:
+                return found[1].decode()
+    return hashlib.sha256(cubin).hexdigest()
 
 
 def _by_cuda_bindings() -> Nvrtc | None:
