@@ -82,7 +82,9 @@ def compare_all(
 
 
 def inputs(spec: Spec, effort: Effort) -> Iterator[tuple[str, NDArray[Any]]]:
-    """The golden packs' stimuli of a spec, and normal data of ``effort.elements`` in three dtypes."""
+    """The golden packs' stimuli of a spec; in three dtypes normal data of ``effort.elements``, blocks so small beside the
+    largest that their scales underflow, and a tensor whose own scale is near the end of float32.
+    """
     import ml_dtypes
 
     from fp4sim.golden.stimuli import STIMULI, inputs_of
@@ -95,6 +97,10 @@ def inputs(spec: Spec, effort: Effort) -> Iterator[tuple[str, NDArray[Any]]]:
     for dtype in (ml_dtypes.bfloat16, np.float16, np.float32):
         values = rng.standard_normal((max(64, effort.elements >> 12), 4096), np.float32)
         yield f"normal {np.dtype(dtype).name}", values.astype(dtype)
+        small = np.exp2(rng.uniform(-32, 0, (64, 4096 // 16))).astype(np.float32).repeat(16, axis=1)
+        yield f"small blocks {np.dtype(dtype).name}", (values[:64] * small).astype(dtype)
+        if dtype is not np.float16:
+            yield f"tiny {np.dtype(dtype).name}", (values[:64] * small * np.float32(2.0**-118)).astype(dtype)
 
 
 def lines_of(result: VerifyResult) -> list[str]:
