@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fp4sim.dialects.base import BlockScales, TensorFactors
+from fp4sim.dialects.operations import flushed
 from fp4sim.dialects.registry import dialect_of
 from fp4sim.dialects.target import FLT_MAX, target_of
 from fp4sim.kernels.interface import ElementCast
@@ -99,7 +100,8 @@ def encode(x: NDArray[np.float32], factor: NDArray[np.float32], cast: ElementCas
     codes = kernels.encode(flat, np.ascontiguousarray(factor[None]), tile, cast).reshape(blocks, width)
     odd = ~(np.isfinite(kernels.block_amax(flat, tile)[0]) & np.isfinite(factor))
     if odd.any():
-        codes[odd] = cast_codes(scaled(x[odd], factor[odd], divides=cast.divides), cast)
+        first = flushed(x[odd]) if cast.flush else x[odd]
+        codes[odd] = cast_codes(scaled(first, factor[odd], divides=cast.divides), cast)
     return codes
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 def others(spec: Spec) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """(name with flags, dialect, flags) of each other dialect that computes the format of ``spec``."""
-    for found in variants(spec):
+    """(name with flags, dialect, flags) of each other dialect that computes the format of ``spec``, its own variants first."""
+    for found in sorted(variants(spec), key=lambda variant: variant.dialect != spec.dialect):
         if (found.dialect, found.dialect_flags) != (spec.dialect, spec.dialect_flags):
             yield ":".join([found.dialect, *found.dialect_flags]), found.dialect, found.dialect_flags
 

@@ -89,3 +89,17 @@ def test_values_alone_that_were_decoded_otherwise():
     ):
         findings = fp4sim.verify(X, "nvfp4", dequantized=found).cases[0].findings
         assert [finding.cause for finding in findings] == [cause]
+
+
+@pytest.mark.parametrize("size", [0, -118])
+def test_another_release_of_the_same_library_is_named_first(size):
+    """Where scales underflow; and where r(g) is flushed, factors are infinite and what they multiply is flushed too."""
+    rng = np.random.default_rng(11)
+    small = np.exp2(rng.uniform(-32, 0, (64, 64)) + size).repeat(16, axis=1)
+    x = (rng.standard_normal((64, 1024)) * small).astype(np.float32)
+    newer = fp4sim.quantize(x, "nvfp4@flashinfer:v0.7.4")
+    case = fp4sim.verify(x, "nvfp4@flashinfer", codes=newer.packed, block_scale=newer.block_scale).cases[0]
+    assert case.counts["codes"].wrong > 1000
+    (finding,) = case.findings
+    assert finding.cause == "code.operation_order"
+    assert "flashinfer:v0.7.4" in finding.sentence
