@@ -30,7 +30,7 @@ DIALECT = replace(
         expression=("g = (F·v)/A", "s = Q(clamp(g·(a·c), ±F))", "code = cast(clamp(x·(g/s), ±v)), x·0 where s = 0"),
         zero_block="scale 0, multiplier 0",
         source="vllm-project/vllm 0.33.0: model_executor/layers/quantization/utils/nvfp4_emulation_utils.py, Triton path",
-        checked="hypothesis against its formula; no output of the library",
+        checked="hypothesis against its formula; NVFP4 by the library's kernel on an H200: 16.8 million values equal",
         notes=(*vllm_torch.DIALECT.convention.notes, "Triton's / is the approximate div.full; here it is exact"),
     ),
     factor=FactorRule("x·(g/s)", _factor),
