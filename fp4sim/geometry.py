@@ -141,11 +141,15 @@ class Geometry:
     @cached_property
     def runs(self) -> tuple[Run, ...]:
         """The fixed grid of error sums, row-major: cells of at most 2^18 elements, neighbours of full rows together."""
+        return self.runs_of(PIECE_ELEMENTS)
+
+    def runs_of(self, elements: int) -> tuple[Run, ...]:
+        """The same grid, as many cells together as have ``elements``, but one at least."""
         cells = self.grid(CELL_ELEMENTS)
         height = cells[0].rows
         if cells[0].cols < self.length:
             return tuple(Run(cell, max(cell.rows, 1)) for cell in cells)
-        most = max(1, PIECE_ELEMENTS // CELL_ELEMENTS) * height
+        most = max(1, elements // CELL_ELEMENTS) * height
         limit = self.matrix_rows if self.block_rows > 1 else self.rows
         return tuple(
             Run(Cell(matrix + row, min(most, limit - row), 0, self.length), height)

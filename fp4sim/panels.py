@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fp4sim.errors import UnreadableError, UsageError
-from fp4sim.geometry import Cell, Geometry
+from fp4sim.geometry import Cell, Geometry, Run
 from fp4sim.parallel import run_all
 from fp4sim.spec import Block
 
@@ -109,6 +109,10 @@ class Panels:
     def pieces(self, geometry: Geometry) -> tuple[Cell, ...]:
         """The parts that are worked on one at a time."""
         return geometry.pieces
+
+    def runs(self, geometry: Geometry) -> tuple[Run, ...]:
+        """The same for error sums."""
+        return geometry.runs
 
     def zeros(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         """An array of elements where the panels lie."""

@@ -204,7 +204,7 @@ def _by_grid(pipelines: Mapping[int, Pipeline]) -> dict[tuple[Run, ...], list[in
     """Formats whose grids agree share each read of the data."""
     groups: dict[tuple[Run, ...], list[int]] = {}
     for i, pipeline in pipelines.items():
-        groups.setdefault(pipeline.geometry.runs, []).append(i)
+        groups.setdefault(pipeline.panels.runs(pipeline.geometry), []).append(i)
     return groups
 
 

@@ -51,7 +51,8 @@ def gemm_on_device(
     with place_of(a.packed, on_torch_stream=a.origin == "torch"):
         addend, offset = _float32("c", c, shape), _float32("bias", bias, shape[1:])
         if not covers(model, kind[1]):
-            return as_origin(_by_host(a, b, addend, alpha, beta, offset, model, order, out), out, a.origin)
+            options: dict[str, Any] = {"alpha": alpha, "beta": beta, "model": model, "order": order, "out": out}
+            return as_origin(_by_host(a, b, addend, offset, options), out, a.origin)
         rule = gpu_rule(model, *kind)
         factor, scales = _factors(a, b, alpha)
         epilogue = Epilogue(factor, addend, 1.0 if beta is None else float(beta), offset, out, scales)
@@ -61,24 +62,13 @@ def gemm_on_device(
         return as_origin(product, out, a.origin)
 
 
-def _by_host(
-    a: PackedTensor,
-    b: PackedTensor,
-    c: Any,
-    alpha: np.float32,
-    beta: np.float32 | None,
-    bias: Any,
-    model: MmaModel,
-    order: Order,
-    out: str,
-) -> Any:
+def _by_host(a: PackedTensor, b: PackedTensor, c: Any, bias: Any, options: dict[str, Any]) -> Any:
     """A model that no kernel computes: by the CPU, and back; bfloat16 by its bits."""
     from fp4sim.mma.gemm import gemm
 
     added, offset = (None if x is None else on_host(x) for x in (c, bias))
-    options: Any = {"alpha": alpha, "beta": beta, "bias": offset, "model": model, "order": order, "out": out}
-    product = gemm(a.to_host(), b.to_host(), added, **options)
-    return on_device(product.view(np.uint16) if out == "bfloat16" else product)
+    product = gemm(a.to_host(), b.to_host(), added, bias=offset, **options)
+    return on_device(product.view(np.uint16) if options["out"] == "bfloat16" else product)
 
 
 def block_scaled_on_device(

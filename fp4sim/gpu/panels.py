@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fp4sim import panels
-from fp4sim.geometry import Cell, Geometry
+from fp4sim.geometry import Cell, Geometry, Run
 from fp4sim.gpu.arrays import DeviceArray, device_array, place_of, widen
 from fp4sim.io.source import Tensor, TensorInfo
 from fp4sim.kernels.cuda import load
@@ -109,6 +109,10 @@ class DevicePanels(panels.Panels):
     def pieces(self, geometry: Geometry) -> tuple[Cell, ...]:
         """Larger pieces than the host's, which change no bit."""
         return geometry.grid(PIECE_ELEMENTS)
+
+    def runs(self, geometry: Geometry) -> tuple[Run, ...]:
+        """More of the host's cells together: no sum changes, and a launch has enough to do."""
+        return geometry.runs_of(PIECE_ELEMENTS)
 
     def zeros(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
         """A CuPy array."""

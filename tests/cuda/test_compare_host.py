@@ -113,3 +113,15 @@ def test_a_whole_tensor_comes_to_the_host(axis):
     one, other = (np.ascontiguousarray(matrix) for matrix in changed)
     assert np.isfinite(one).all()
     assert one.tobytes() == other.tobytes()
+
+
+@pytest.mark.usefixtures("host_device")
+def test_cells_worked_on_together_change_no_digit(monkeypatch):
+    """Runs of one cell, of a few and of all: sums belong to cells."""
+    monkeypatch.setattr("fp4sim.geometry.CELL_ELEMENTS", 1 << 11)
+    x, specs = on_device(adversarial((48, 256), 4)), ["nvfp4+sr", "nvfp4/16x16", "mxfp4@torchao", "e2m1/row@fp32"]
+    found = []
+    for elements in (1 << 11, 1 << 12, 1 << 24):
+        monkeypatch.setattr("fp4sim.gpu.panels.PIECE_ELEMENTS", elements)
+        found.append([vars(one) for one in fp4sim.compare(x, specs).tensors[0].results])
+    assert found[0] == found[1] == found[2]
