@@ -35,11 +35,14 @@ def list_dialects() -> tuple[DialectRow, ...]:
 
 
 def describe_dialect(name: str) -> DialectRow:
-    """One dialect, case folded. Raises UsageError naming those there are."""
-    name = name.strip().lower().removeprefix("@")
+    """One dialect, case folded, by its name with or without a variant's. Raises UsageError naming those there are."""
+    name, *flags = name.strip().lower().removeprefix("@").split(":")
     if name not in available():
         raise UsageError(f"unknown dialect {name!r}: there is {' '.join(available())}")
     row = DIALECT_ROWS[name]
+    for flag in flags:
+        if flag not in row.flags:
+            raise UsageError(f"{name} has no variant {flag!r}: there is {' '.join(row.flags) or 'none'}")
     computes = ["casts"]
     if not row.cast_only:
         computes = ["float scales"] if row.float_scales else []

@@ -77,6 +77,6 @@ def environment(**values: str) -> Iterator[None]:
     finally:
         for name, value in before.items():
             if value is None:
-                del os.environ[name]
+                os.environ.pop(name, None)  # the library may have done so itself
             else:
                 os.environ[name] = value

@@ -140,9 +140,14 @@ class Dialect:
             codes = self._scale_codes(target, amax, factors, kernels)
             value = decode(codes, scale).astype(np.float32)
             factor = np.asarray(self.factor.run(value, factors), np.float32)
-            silent = {"never": np.False_, "scale": value == 0, "amax": self._seen(amax) == 0}[self.zero.silent]
             before = np.broadcast_to(factors.encode, amax.shape) if self.factor.before else None
-            return BlockScales(codes, np.where(silent, np.float32(0), factor), before)
+            return BlockScales(codes, np.where(self.silences(value, amax), np.float32(0), factor), before)
+
+    def silences(self, value: NDArray[np.float32], amax: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Where the multiplier is 0 whatever the formula gives, by the float block scales' values and maxima."""
+        seen = flushed(amax) if self.element.flush else amax
+        kinds = {"never": np.zeros(amax.shape, np.bool_), "scale": value == 0, "amax": seen == 0}
+        return np.asarray(kinds[self.zero.silent])
 
     def two_scales(
         self, target: Target, amax: NDArray[np.float32], factors: TensorFactors, kernels: Kernels
@@ -156,9 +161,6 @@ class Dialect:
         value = np.ascontiguousarray(np.where(amax == 0, np.float32(self.zero.scale or 0), amax))
         rest = np.asarray(target.inverse * factors.stored, np.float32)
         return BlockScales(value.view(np.uint32), np.broadcast_to(rest, amax.shape), value, rest)
-
-    def _seen(self, amax: NDArray[np.float32]) -> NDArray[np.float32]:
-        return flushed(amax) if self.element.flush else amax
 
     @property
     def _is_te(self) -> bool:

@@ -41,7 +41,7 @@ DIALECT = Dialect(
         tensor_scale="divisor, g = (F·v)/A, the caller's",
         layout="128x4",
         source="vllm-project/vllm 0.33.0: csrc/quantization/fp4/nvfp4_utils.cuh",
-        checked="hypothesis against its formula; NVFP4 by its device code built for Hopper, 36.5 million equal",
+        checked="hypothesis against its formula; NVFP4 by its device code built for Hopper, 36.6 million equal",
         notes=(HOPPER_NOTE, CALLER_NOTE),
     ),
     tensor=DIVISOR,

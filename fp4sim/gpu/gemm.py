@@ -9,6 +9,7 @@ import numpy as np
 from fp4sim.errors import UsageError
 from fp4sim.gpu.arrays import is_on_device, place_of
 from fp4sim.gpu.dequantize import as_origin
+from fp4sim.interop import as_array
 from fp4sim.kernels.cuda import load
 from fp4sim.kernels.cuda.arrays import on_device, on_host
 from fp4sim.kernels.cuda.gemm import PATHS
@@ -128,7 +129,7 @@ def _float32(name: str, value: Any, shape: tuple[int, ...]) -> Any:
     if value is None:
         return None
     cupy = load.get_cupy()
-    array = cupy.from_dlpack(value) if is_on_device(value) else cupy.asarray(np.asarray(value))
-    if array.dtype != np.float32 or array.shape != shape:
+    array = cupy.from_dlpack(value) if is_on_device(value) else as_array(value)[0]
+    if array.dtype.name != "float32" or array.shape != shape:
         raise UsageError(f"{name} is {array.dtype.name} of shape {array.shape}: it must be float32 of shape {shape}")
-    return cupy.ascontiguousarray(array)
+    return cupy.ascontiguousarray(on_device(array, np.float32))  # in this machine's byte order

@@ -62,18 +62,23 @@ def scales_of(spec: Spec, amax: NDArray[np.float32], factors: TensorFactors, dty
     return BlockScales(np.ascontiguousarray(found.codes[0]), np.ascontiguousarray(factor, np.float32))
 
 
-def factor_for(spec: Spec, codes: NDArray[np.unsignedinteger], factors: TensorFactors) -> NDArray[np.float32]:
-    """What a spec's arithmetic multiplies x by (or divides it by) under given scale codes."""
+def factor_for(
+    spec: Spec, codes: NDArray[np.unsignedinteger], amax: NDArray[np.float32], factors: TensorFactors
+) -> NDArray[np.float32]:
+    """What a spec's arithmetic multiplies x by (or divides it by) in blocks of ``amax`` under given scale codes."""
     assert spec.scale is not None
     fmt, dialect = spec.scale, dialect_of(spec)
     values = decode(codes & codes.dtype.type((1 << fmt.magnitude_bits) - 1), fmt)
     with np.errstate(all="ignore"):
         if fmt.has_zero:
-            factor = np.asarray(dialect.factor.run(values.astype(np.float32), factors), np.float32)
-            silent = dialect.zero.silent != "never"
-            return np.where(silent & (values == 0), np.float32(0), np.broadcast_to(factor, codes.shape))
+            value = values.astype(np.float32)
+            factor = np.asarray(dialect.factor.run(value, factors), np.float32)
+            return np.where(dialect.silences(value, amax), np.float32(0), np.broadcast_to(factor, codes.shape))
         one = scales_of(spec, np.ones(codes.shape, np.float32), factors)  # powers of two: any block tells all others
         factor = np.ldexp(one.factor, one.codes.astype(np.int32) - codes.astype(np.int32))
+        if dialect.power.least is not None:
+            least = one.factor * np.ldexp(np.float32(dialect.power.least), one.codes.astype(np.int32) - 127)
+            factor = np.where(codes == 0, least, factor)
         return np.where(np.isnan(values), np.float32(np.nan), np.minimum(factor, FLT_MAX)).astype(np.float32)
 
 

@@ -36,6 +36,14 @@ def test_wrong_words(run, words):
     assert run("dialects", *words).exit_code == 2
 
 
+def test_a_variant_is_shown_with_its_dialect(run, run_json):
+    (row,) = run_json("dialects", "show", "@FlashInfer:v0.7.4", "--json")["dialects"]
+    assert (row["name"], row["flags"]) == ("flashinfer", ["v0.7.4"])
+    wrong = run("dialects", "show", "flashinfer:v0.7.2")
+    assert wrong.exit_code == 2
+    assert "flashinfer has no variant 'v0.7.2': there is v0.7.4" in " ".join(wrong.stderr.split())
+
+
 def test_diff_counts_what_quantize_gives():
     tensors = bf16(count=3)
     result = diff(tensors, "nvfp4", "nvfp4@compressed-tensors")

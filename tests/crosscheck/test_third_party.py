@@ -13,6 +13,7 @@ from fp4sim.crosscheck.check import Check
 from fp4sim.crosscheck.checks.flashinfer import kernels_of
 from fp4sim.crosscheck.registry import all_checks
 from fp4sim.crosscheck.run import run_check
+from fp4sim.crosscheck.third_party import environment
 from fp4sim.report.evidence_model import CheckResult
 from tests.crosscheck import simulated as sim
 from tests.crosscheck import stand_ins
@@ -109,6 +110,21 @@ def test_variables_are_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result("flashinfer").status == "pass"
     assert os.environ["FLASHINFER_NVFP4_4OVER6"] == "1"
     assert "FLASHINFER_DISABLE_FP4_QUANT_FAST_MATH" not in os.environ
+
+
+def test_variables_are_as_they_were_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FP4SIM_ONE", "before")
+    monkeypatch.delenv("FP4SIM_TWO", raising=False)
+
+    @environment(FP4SIM_TWO="2", FP4SIM_ONE="1")
+    def fails() -> None:
+        assert (os.environ["FP4SIM_ONE"], os.environ.pop("FP4SIM_TWO")) == ("1", "2")  # a library may do that
+        raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fails()
+    assert os.environ["FP4SIM_ONE"] == "before"
+    assert "FP4SIM_TWO" not in os.environ
 
 
 def test_scales_that_come_swizzled_are_not_read_as_rows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import fp4sim
+from fp4sim.errors import UsageError
 from fp4sim.kernels.cuda import gemm, gemm_launch
 from fp4sim.mma import block_scaled_mma
 from tests.mma.cases import FAMILIES, KINDS, Operands, operands
@@ -186,3 +187,22 @@ def test_models_that_no_kernel_computes(out, host_device):
     there = host_device.asarray(c), host_device.asarray(bias)
     found = fp4sim.gemm(a.to_device(), b.to_device(), there[0], bias=there[1], **options)
     assert found.get().tobytes() == fp4sim.gemm(a, b, c, bias=bias, **options).tobytes()
+
+
+@pytest.mark.parametrize("model", ["blackwell", "exact"])
+@pytest.mark.parametrize("kind", ["list", "big endian", "torch", "torch bfloat16"])
+def test_addends_of_the_host_are_read_as_on_the_host(kind, model, host_device):
+    rng = np.random.default_rng(1)
+    a, b = (fp4sim.quantize(rng.standard_normal((rows, 64)).astype(np.float32), "nvfp4") for rows in (16, 9))
+    c = rng.standard_normal((16, 9)).astype(np.float32)
+    if kind.startswith("torch"):
+        torch = pytest.importorskip("torch")
+        c = torch.from_numpy(c).requires_grad_() if kind == "torch" else torch.from_numpy(c).bfloat16()
+    else:
+        c = c.tolist() if kind == "list" else c.astype(">f4")
+    if kind == "torch bfloat16":
+        with pytest.raises(UsageError, match="c is bfloat16 of shape"):
+            fp4sim.gemm(a.to_device(), b.to_device(), c, model=model)
+        return
+    found = fp4sim.gemm(a.to_device(), b.to_device(), c, model=model)
+    assert found.get().tobytes() == fp4sim.gemm(a, b, c, model=model).tobytes()

@@ -64,7 +64,9 @@ def test_an_option_that_is_refused_takes_one_line(library: Path) -> None:
 def test_a_file_that_is_no_library_is_refused(tmp_path: Path) -> None:
     text = tmp_path / "libnvrtc.so.13"
     text.write_text("not a library")
-    for path in (text, tmp_path / "nothing.so"):
+    circle = tmp_path / "circle.so"
+    circle.symlink_to(circle)
+    for path in (text, tmp_path / "nothing.so", circle):
         with pytest.raises(DeviceError, match="cannot be loaded as a library") as caught:
             load_nvrtc(path)
         assert str(path) in str(caught.value)
@@ -72,7 +74,7 @@ def test_a_file_that_is_no_library_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="makes shared objects")
 def test_another_library_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DeviceError, match="is not NVRTC: it has no function nvrtcVersion"):
+    with pytest.raises(DeviceError, match=r"is not NVRTC 11\.1 or later: it has no function nvrtcVersion"):
         load_nvrtc(shared_object(tmp_path / "libother.so", "int other(void) { return 0; }"))
     with pytest.raises(DeviceError, match=r"nvrtcVersion failed \(error 3\)"):
         load_nvrtc(shared_object(tmp_path / "libbad.so", "int nvrtcVersion(int* a, int* b) { return 3; }"))
@@ -89,7 +91,10 @@ def test_its_built_in_functions_are_loaded_from_its_own_folder(tmp_path: Path) -
     link.symlink_to(path)
     with pytest.raises(OSError, match="libnvrtc-builtins"):
         ctypes.CDLL("libnvrtc-builtins.so.99.7", mode=os.RTLD_NOW | os.RTLD_NOLOAD)
-    assert load_nvrtc(link).version == (99, 7)
+    found = load_nvrtc(link)
+    assert found.version == (99, 7)
+    with pytest.raises(DeviceError, match="it has no function nvrtcCreateProgram"):
+        found.run("", "one.cu", ())
     assert ctypes.CDLL("libnvrtc-builtins.so.99.7", mode=os.RTLD_NOW | os.RTLD_NOLOAD).one() == 1
 
 

@@ -19,7 +19,7 @@ from fp4sim.crosscheck.third_party import compare_library, global_scale
 from fp4sim.kernels.reference.blocks import pack
 
 _MODULE = "vllm.model_executor.layers.quantization.utils.nvfp4_emulation_utils"
-# Below this amax g is infinite, and what its products with 0 become, a NaN's bits, is the processor's and not vLLM's.
+# Well above 2688 / 2^128, below which g is infinite and what its products with 0 become, a NaN's bits, is the processor's.
 _LEAST = 2.0**-110
 
 

@@ -6,7 +6,8 @@ The functions are those of nvrtc.h (NVIDIA's NVRTC documentation, "User Interfac
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,9 @@ def load_nvrtc(path: Path) -> Nvrtc:
     Raises:
         DeviceError: the file is not there or is not NVRTC, or the library of built-in functions is not beside it.
     """
-    place = path.resolve()
-    library = _Library(_load(place))
-    version = library.version(path)
+    place = Path(os.path.realpath(path))  # unlike Path.resolve it raises nothing of links in a circle
+    library = _Library(path, _load(place))
+    version = library.version()
     builtins = place.with_name(builtins_name(place.name, version))
     if not builtins.is_file():
         raise DeviceError(f"NVRTC {version[0]}.{version[1]} needs {builtins.name} in its own folder, {place.parent}")
@@ -51,18 +52,22 @@ def _load(path: Path) -> ctypes.CDLL:
 
 @dataclass(frozen=True)
 class _Library:
+    path: Path
     handle: ctypes.CDLL
 
-    def version(self, path: Path) -> tuple[int, int]:
+    def version(self) -> tuple[int, int]:
         major, minor = ctypes.c_int(), ctypes.c_int()
-        try:
-            self.call("nvrtcVersion", ctypes.byref(major), ctypes.byref(minor))
-        except AttributeError:
-            raise DeviceError(f"{path} is not NVRTC: it has no function nvrtcVersion") from None
+        self.call("nvrtcVersion", ctypes.byref(major), ctypes.byref(minor))
         return major.value, minor.value
 
+    def function(self, name: str) -> Callable[..., int]:
+        found: Callable[..., int] | None = getattr(self.handle, name, None)
+        if found is None:
+            raise DeviceError(f"{self.path} is not NVRTC 11.1 or later: it has no function {name}")
+        return found
+
     def call(self, function: str, *args: Any) -> None:
-        error = getattr(self.handle, function)(*args)
+        error = self.function(function)(*args)
         if error != 0:
             raise DeviceError(f"NVRTC: {function} failed (error {error})")
 
@@ -71,11 +76,11 @@ class _Library:
         count, texts, names = len(included), _strings(included.values()), _strings(included)
         self.call("nvrtcCreateProgram", ctypes.byref(program), source.encode(), name.encode(), count, texts, names)
         try:
-            if self.handle.nvrtcCompileProgram(program, len(options), _strings(options)) != 0:
+            if self.function("nvrtcCompileProgram")(program, len(options), _strings(options)) != 0:
                 raise refused(name, self._read(program, "ProgramLog").decode(errors="replace"))
             return self._read(program, "CUBIN")
         finally:
-            self.handle.nvrtcDestroyProgram(ctypes.byref(program))
+            self.function("nvrtcDestroyProgram")(ctypes.byref(program))
 
     def _read(self, program: ctypes.c_void_p, what: str) -> bytes:
         size = ctypes.c_size_t()

@@ -116,7 +116,8 @@ def _dialect(dialect: str, flags: tuple[str, ...]) -> Callable[[Evidence], NDArr
         try:
             factors = arithmetic.factors_of(spec, e.group, e.given)
             found = arithmetic.scales_of(spec, e.amax, factors, e.dtype)
-            factor = np.where(found.codes == scales, found.factor, arithmetic.factor_for(spec, scales, factors))
+            other = arithmetic.factor_for(spec, scales, e.amax, factors)
+            factor = np.where(found.codes == scales, found.factor, other)
             return arithmetic.encode(arithmetic.first_step(spec, e.x, factors), factor, arithmetic.cast_of(spec))
         except UsageError:
             return e.follow

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fp4sim.dialects.base import BlockScales, TensorFactors
+from fp4sim.dialects.operations import flushed
 from fp4sim.verifying import arithmetic
 from fp4sim.verifying.expected import Expected, decoded
 
@@ -94,8 +95,9 @@ class Evidence:
 
     @cached_property
     def start(self) -> NDArray[np.float32]:
-        """x as it meets the factor: itself, or what a dialect scales in a step of its own first."""
-        return arithmetic.first_step(self.spec, self.x, self.factors)
+        """x as it meets the factor: itself, flushed, or what a dialect scales in a step of its own first."""
+        start = arithmetic.first_step(self.spec, self.x, self.factors)
+        return flushed(start) if arithmetic.cast_of(self.spec).flush else start
 
     @cached_property
     def factor(self) -> NDArray[np.float32]:
@@ -106,7 +108,7 @@ class Evidence:
         other = np.flatnonzero(self.scales != self.want_scales)
         if other.size:
             tensor = TensorFactors(self.encode[other], self.decode[other], self.stored[other])
-            factor[other] = arithmetic.factor_for(self.spec, self.scales[other], tensor)
+            factor[other] = arithmetic.factor_for(self.spec, self.scales[other], self.amax[other], tensor)
         return factor
 
     @cached_property

@@ -42,7 +42,7 @@ Propose = Callable[[Evidence], Iterable[Hypothesis]]
 
 def predicted_codes(evidence: Evidence, scales: NDArray[np.unsignedinteger]) -> NDArray[np.unsignedinteger]:
     """The codes that follow from other scales."""
-    factor = arithmetic.factor_for(evidence.spec, scales, evidence.factors)
+    factor = arithmetic.factor_for(evidence.spec, scales, evidence.amax, evidence.factors)
     return arithmetic.encode(evidence.start, factor, arithmetic.cast_of(evidence.spec))
 
 

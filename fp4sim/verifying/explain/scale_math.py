@@ -13,6 +13,7 @@ from fp4sim.errors import UsageError
 from fp4sim.floats import FloatFormat
 from fp4sim.kernels.reference.encode import encode as reference_encode
 from fp4sim.rounding import Rounding
+from fp4sim.spec_names import DIALECT_ROWS
 from fp4sim.statistic import default_kernels
 from fp4sim.verifying import arithmetic
 
@@ -52,8 +53,11 @@ def scales_from(e: Evidence, amax: NDArray[np.float32]) -> NDArray[np.unsignedin
 
 
 def scales_by_rule(e: Evidence, rule: str) -> NDArray[np.unsignedinteger]:
-    """Scale codes under another rule."""
-    return arithmetic.scales_of(replace(e.spec, rule=rule), e.amax, e.factors, e.dtype).codes
+    """Scale codes under another rule; one that the spec's library does not have is the default arithmetic's."""
+    spec = replace(e.spec, rule=rule)
+    if not is_float_scale(e) and rule not in DIALECT_ROWS[spec.dialect].pow2_rules:
+        spec = replace(spec, dialect="te", dialect_flags=())
+    return arithmetic.scales_of(spec, e.amax, e.factors, e.dtype).codes
 
 
 def scales_by_dialect(e: Evidence, dialect: str, flags: tuple[str, ...] = ()) -> NDArray[np.unsignedinteger]:
