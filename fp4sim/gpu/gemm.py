@@ -37,6 +37,7 @@ def gemm_on_device(
     order: Order,
     out: str,
     kind: tuple[ScaleFormat, int],
+    threads: int | None = None,
 ) -> Any:
     """See :func:`fp4sim.gemm`; the operands have been checked."""
     for name, operand in (("a", a), ("b", b)):
@@ -53,7 +54,7 @@ def gemm_on_device(
         addend, offset = _float32("c", c, shape), _float32("bias", bias, shape[1:])
         if not covers(model, kind[1]):
             options: dict[str, Any] = {"alpha": alpha, "beta": beta, "model": model, "order": order, "out": out}
-            return as_origin(_by_host(a, b, addend, offset, options), out, a.origin)
+            return as_origin(_by_host(a, b, addend, offset, {**options, "threads": threads}), out, a.origin)
         rule = gpu_rule(model, *kind)
         factor, scales = _factors(a, b, alpha)
         epilogue = Epilogue(factor, addend, 1.0 if beta is None else float(beta), offset, out, scales)

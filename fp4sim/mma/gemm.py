@@ -74,7 +74,7 @@ def gemm(
 
         factors = (_factor("alpha", alpha), None if beta is None else _factor("beta", beta))
         on_gpu: NDArray[Any] = gemm_on_device(
-            a, b, c, *factors, bias, model_named(model), order_named(order), out, (fmt, block)
+            a, b, c, *factors, bias, model_named(model), order_named(order), out, (fmt, block), threads
         )
         return on_gpu
     dtype = out_dtype(out)

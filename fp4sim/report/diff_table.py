@@ -64,7 +64,9 @@ def _print_examples(console: Console, row: TensorDiff) -> None:
 
 
 def _print_tried(console: Console, result: DiffResult) -> None:
-    console.print(Text(f"Each exchanged alone, on {result.tried_on} elements:", style="dim"))
+    console.print(
+        Text(f"Each exchanged alone, on {result.tried_on:,} elements; codes and scales that differ then:", style="dim")
+    )
     columns = [
         Column("operation", [Text(one.name) for one in result.tried], numeric=False),
         Column("a", [Text(one.a) for one in result.tried], numeric=False, least=16),

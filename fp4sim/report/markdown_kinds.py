@@ -38,7 +38,7 @@ def _tried(result: DiffResult) -> str:
         return ""
     rows = [[escaped(one.name), code(one.a), code(one.b), _count(one.left)] for one in result.tried]
     head = table(["Operation", "a", "b", "differences left"], 3, rows)
-    return f"Each exchanged alone, on {result.tried_on:,} elements:\n\n{head}"
+    return f"Each exchanged alone, on {result.tried_on:,} elements; codes and scales that differ then:\n\n{head}"
 
 
 def _count(count: Count) -> str:

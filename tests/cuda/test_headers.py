@@ -50,5 +50,12 @@ def test_what_is_missing_is_named(
     major: int, wanted: str, wheels: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(headers, "_HEADER", "none.h")
-    with pytest.raises(DeviceError, match=f"pip install {wanted}or install the CUDA toolkit .*at most {major}.x"):
+    with pytest.raises(
+        DeviceError, match=f"is not there: pip install {wanted}or install the CUDA toolkit .*at most {major}.x"
+    ):
         headers.include_options(major)
+
+
+def test_headers_that_are_too_new_are_named(wheels: dict[str, Path]) -> None:
+    with pytest.raises(DeviceError, match=r"cuda_fp4.h is there, but of CUDA 13, in .*include: pip install"):
+        headers.include_options(11)

@@ -41,10 +41,12 @@ def include_options(major: int | None = None) -> tuple[str, ...]:
     """Compiler options that make them found. Raises DeviceError where none are there that the compiler can read."""
     include = find_toolkit_include(major)
     if include is None:
+        newer = find_toolkit_include()
+        what = "is not there" if newer is None else f"is there, but of CUDA {_major_of(newer)}, in {newer}"
         wheels = _WHEELS.get(major or 0, "nvidia-cuda-runtime nvidia-cuda-crt")
         limit = "" if major is None else f", at most {major}.x"
         raise DeviceError(
-            f"NVIDIA's {_HEADER} is not there: pip install {wheels}, or install the CUDA toolkit (12.8 or later{limit}) and"
+            f"NVIDIA's {_HEADER} {what}: pip install {wheels}, or install the CUDA toolkit (12.8 or later{limit}) and"
             " set CUDA_HOME"
         )
     return (f"-I{include}", f"-I{include / 'cccl'}")
