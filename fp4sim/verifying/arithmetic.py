@@ -110,6 +110,17 @@ def encode(x: NDArray[np.float32], factor: NDArray[np.float32], cast: ElementCas
     return codes
 
 
+def bracket(
+    spec: Spec, scaled_x: NDArray[np.float32]
+) -> tuple[NDArray[np.unsignedinteger], NDArray[np.unsignedinteger]]:
+    """The codes next to scaled values, toward zero and away from it, as the spec's cast has NaN, Inf and zeros."""
+    cast = cast_of(spec)
+    down, up, below = (
+        cast_codes(scaled_x, replace(cast, rounding=mode)) for mode in (Rounding.RZ, Rounding.RU, Rounding.RD)
+    )
+    return down, np.where(np.signbit(scaled_x), below, up)
+
+
 def cast_codes(scaled_x: NDArray[np.float32], cast: ElementCast) -> NDArray[np.unsignedinteger]:
     """Codes of values that are already scaled."""
     finite = np.isfinite(scaled_x).all()

@@ -244,6 +244,7 @@ def _explained(result: CaseResult, scene: Scene, options: Options, stochastic: b
     """The result with what is behind its mismatches."""
     from fp4sim.report.verify_model import Finding
     from fp4sim.verifying.explain import stochastic_layout
+    from fp4sim.verifying.explain.sentence import sentence_of
     from fp4sim.verifying.explain.tree import explain
 
     expected, output = scene.expected, scene.output
@@ -254,6 +255,10 @@ def _explained(result: CaseResult, scene: Scene, options: Options, stochastic: b
     if options.explain:
         seen = replace(scene, codes=None, values=None) if stochastic else scene
         findings = explain(seen)
+        values = result.counts.get("dequantized", Count(0, 0)).wrong
+        if values and not findings and not (stochastic and result.counts["codes"].wrong):
+            sentence = sentence_of("dequantized", 0, values, "no hypothesis explains them")
+            findings = (Finding("unknown", "dequantized", sentence, 0, values),)
         if stochastic and result.counts["codes"].wrong:
             findings += (stochastic_layout.explain(scene, result.counts["codes"].wrong),)
         padding = result.counts.get("padding", Count(0, 0))

@@ -82,7 +82,7 @@ def kernel_multiplier(output: Output, expected: Expected) -> NDArray[np.float32]
 def closeness(expected: Expected, output: Output, threads: int = 1) -> Closeness:
     """The decoded values against fp4sim's, NaN equal to NaN. Relative differences are of fp4sim's values, as torch's."""
     size = expected.geometry.rows * expected.geometry.length
-    by_block = expected.plain and expected.packed.signs is None and expected.x.size == size
+    by_block = expected.decodes and expected.x.size == size
     pair = _blocks(expected, output) if by_block else _whole(expected, output)
     step = max(1, _PIECE // expected.x.shape[1]) * expected.x.shape[1] if by_block else _PIECE
 

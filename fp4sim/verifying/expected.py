@@ -57,6 +57,11 @@ class Expected:
         return "float32" if self.packed.signs is not None else self.packed.dtype
 
     @property
+    def decodes(self) -> bool:
+        """Whether codes and scales alone give the values: nothing corrects them, and nothing rotates them back."""
+        return self.plain and self.packed.signs is None
+
+    @property
     def stored(self) -> NDArray[np.float32]:
         """The decode multiplier of each block, (blocks,)."""
         return per_block(self.packed.tensor_scale, self.geometry)

@@ -10,6 +10,7 @@ import numpy as np
 
 from fp4sim.report.verify_model import Alarm, Count, StochasticResult
 from fp4sim.stats.chi_square import random_bits_used, rounding_test
+from fp4sim.verifying import arithmetic
 from fp4sim.verifying.blocks import to_blocks
 from fp4sim.verifying.fractions import neighbours
 from fp4sim.verifying.identify import rates
@@ -80,14 +81,14 @@ def verify_draws(
     fmt = spec.element
     low, fraction, above = neighbours(scaled, fmt)
     mask = fmt.sign_mask - 1
+    toward, away = arithmetic.bracket(spec, scaled)
     wrong = np.zeros(scaled.shape, np.bool_)
     ups = []
     for codes in draws:
         magnitude = codes & codes.dtype.type(mask)
         up = (magnitude == low + 1) & (fraction > 0)
         ups.append(up)
-        sign_wrong = (codes >= fmt.sign_mask) != np.signbit(scaled)
-        wrong |= (~up & (magnitude != low)) | (sign_wrong & ~np.isnan(scaled))
+        wrong |= (codes != toward) & (codes != away)
     inside = (fraction > 0) & ~above & ~wrong & np.isfinite(scaled)
     alarms = list(_alarms(draws, ups, inside, fraction, scaled))
     tested = int(np.count_nonzero(inside))

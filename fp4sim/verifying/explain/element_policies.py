@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from fp4sim.verifying.explain.evidence import Evidence
 
+_SEEN = 4  # times that a wrong entry of a table was read: a single code may be wrong for any reason
 _Change = Callable[["NDArray[np.int64]"], "NDArray[np.int64]"]
 
 
@@ -125,7 +126,8 @@ def propose_table(e: Evidence) -> Iterator[Hypothesis]:
     table = np.where(seen, table, np.arange(size)).astype(np.uint8)
     if (pairs[np.arange(size), table][seen] < 0.95 * total[seen]).any():
         return
-    changed = [f"0x{k:X} as 0x{int(table[k]):X}" for k in range(size) if table[k] != k]
-    if changed and np.unique(table[seen]).size > 1:
+    wrong = [k for k in range(size) if table[k] != k]
+    changed = [f"0x{k:X} as 0x{int(table[k]):X}" for k in wrong]
+    if changed and total[wrong].min() >= _SEEN and np.unique(table[seen]).size > 1:
         text = ", ".join(changed[:4]) + (", …" if len(changed) > 4 else "")
         yield Hypothesis("code.table", f"the code table is wrong: it writes {text}", lambda e: table[e.follow])

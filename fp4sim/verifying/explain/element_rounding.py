@@ -21,11 +21,22 @@ if TYPE_CHECKING:
 
 _MODES = {
     Rounding.RN: ("code.nearest_even", "codes were rounded to nearest, ties to even"),
-    Rounding.RNA: ("code.ties_away", "ties were rounded away from zero, not to the even code"),
-    Rounding.RNZ: ("code.ties_zero", "ties were rounded toward zero, not to the even code"),
-    Rounding.RZ: ("code.truncated", "codes were truncated toward zero, not rounded"),
+    Rounding.RNA: ("code.ties_away", "ties were rounded away from zero"),
+    Rounding.RNZ: ("code.ties_zero", "ties were rounded toward zero"),
+    Rounding.RZ: ("code.truncated", "codes were truncated toward zero"),
     Rounding.RU: ("code.rounded_up", "codes were rounded toward +Inf, ties and all"),
     Rounding.RD: ("code.rounded_down", "codes were rounded toward -Inf, ties and all"),
+}
+_TIES = {  # where the spec's own rounding takes ties
+    Rounding.RN: "to the even code",
+    Rounding.RNA: "away from zero",
+    Rounding.RNZ: "toward zero",
+    Rounding.RNU: "toward +Inf",
+}
+_DIRECTED = {
+    Rounding.RZ: "truncated",
+    Rounding.RU: "rounded toward +Inf",
+    Rounding.RD: "rounded toward -Inf",
 }
 
 
@@ -34,13 +45,23 @@ def propose(e: Evidence) -> Iterator[Hypothesis]:
     own = arithmetic.cast_of(e.spec).rounding
     for mode, (cause, sentence) in _MODES.items():
         if mode is not own:
-            yield Hypothesis(cause, sentence, _rounded(mode))
-    yield Hypothesis("code.ties_up", "ties were rounded toward +Inf, not to the even code", _ties_up)
+            yield Hypothesis(cause, _unlike(sentence, own), _rounded(mode))
+    if own is not Rounding.RNU:
+        yield Hypothesis("code.ties_up", _unlike("ties were rounded toward +Inf", own), _ties_up)
     if e.spec.element.name == "e2m1":
         yield Hypothesis("code.int4", "codes are 4-bit integers (sign and magnitude), not E2M1", _integers(False))
         yield Hypothesis("code.int4", "codes are 4-bit integers (two's complement), not E2M1", _integers(True))
         for where, wrapped in (("with its sign", _wrapped(True)), ("without its sign", _wrapped(False))):
             yield Hypothesis("code.wraps", f"magnitudes beyond the maximum wrap around {where}: no saturation", wrapped)
+
+
+def _unlike(sentence: str, own: Rounding) -> str:
+    """A sentence about a rounding beside what the spec's own does."""
+    if sentence.startswith("ties"):
+        if own in _TIES:
+            return f"{sentence}, not {_TIES[own]}"
+        return f"codes were rounded to nearest, {sentence.replace('were rounded ', '')}, not {_DIRECTED[own]}"
+    return f"{sentence}, not {_DIRECTED.get(own, 'rounded')}" if "truncated" in sentence else sentence
 
 
 def propose_narrow(e: Evidence) -> Iterator[Hypothesis]:

@@ -59,6 +59,17 @@ def differs(part: Part, hypothesis: Hypothesis, evidence: Evidence) -> NDArray[n
     return unequal(evidence.decoded(codes, scales), evidence.values, signed=evidence.signed)
 
 
+def alike(part: Part, one: Hypothesis, other: Hypothesis, evidence: Evidence, threads: int) -> bool:
+    """Whether two hypotheses predict the same of every block."""
+
+    def piece(start: int) -> bool:
+        seen = evidence.take(slice(start, start + _PIECE))
+        with np.errstate(all="ignore"):
+            return np.array_equal(one.predict(seen), other.predict(seen))
+
+    return all(run_all(piece, range(0, evidence.amax.size, _PIECE), threads))
+
+
 def remaining(part: Part, hypothesis: Hypothesis, evidence: Evidence, threads: int) -> int:
     """How many items still differ under a hypothesis, over all blocks of the evidence."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fp4sim.verifying.explain.hypothesis import Hypothesis, Part, Propose, differs, remaining
+from fp4sim.verifying.explain.hypothesis import Hypothesis, Part, Propose, alike, differs, remaining
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +22,7 @@ _CONFIRMED = 6
 
 @dataclass(frozen=True)
 class Verdict:
-    """A hypothesis confirmed on every block: how many of the ``mismatches`` it leaves, and who does as well."""
+    """A hypothesis confirmed on every block: how many of the ``mismatches`` it leaves, and who leaves the same bits."""
 
     hypothesis: Hypothesis
     left: int
@@ -56,6 +56,7 @@ def best(
         if other.left == winner.left
         and other.hypothesis.cause != winner.hypothesis.cause
         and not other.hypothesis.loose
+        and (not winner.left or alike(part, other.hypothesis, winner.hypothesis, evidence, threads))
     )
     return Verdict(winner.hypothesis, winner.left, mismatches, tuple(dict.fromkeys(also)))
 

@@ -60,6 +60,8 @@ def propose(e: Evidence) -> Iterator[Hypothesis]:
         return
     low, high = bounds
     middle = float(np.sqrt(low * high))
+    if not 0 < middle < np.inf:  # only scales that round up from anything above 0
+        return
     if abs(middle - 1) < _ROUNDOFF or low <= 1 <= high:
         if low > 1 or high < 1:
             sentence = (

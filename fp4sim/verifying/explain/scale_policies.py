@@ -72,10 +72,10 @@ def _bounds(e: Evidence, scales: NDArray[np.unsignedinteger]) -> Iterator[Hypoth
     def capped(e: Evidence) -> NDArray[np.unsignedinteger]:
         return np.asarray(np.minimum(e.want_scales, e.want_scales.dtype.type(high)))
 
-    if low > 0:
+    if 0 < low <= fmt.max_code:
         yield Hypothesis("scale.floor", f"scales are clamped from below at {value_text(fmt, low)}", floored)
     nonzero = scales[e.amax > 0]
-    if nonzero.size and nonzero.min() > 0 and low == 0:
+    if nonzero.size and 0 < nonzero.min() <= fmt.max_code and low == 0:
         low = int(nonzero.min())
         sentence = f"scales of blocks that are not all zero are clamped from below at {value_text(fmt, low)}"
         yield Hypothesis("scale.floor", sentence, floored_nonzero)

@@ -19,12 +19,20 @@ if TYPE_CHECKING:
 
 _ROUNDINGS = {
     "rn": ("scale.rounded", "the scale was rounded to nearest"),
-    "down": ("scale.truncated", "the scale was truncated, not rounded"),
-    "up": ("scale.rounded_up", "the scale was rounded up, not to nearest"),
+    "down": ("scale.truncated", "the scale was truncated"),
+    "up": ("scale.rounded_up", "the scale was rounded up"),
+}
+_OWN = {  # by the spec's rule and the kernel's: what it did not do
+    ("rn", "down"): "rounded",
+    ("rn", "up"): "to nearest",
+    ("down", "rn"): "truncated",
+    ("down", "up"): "truncated",
+    ("up", "rn"): "up",
+    ("up", "down"): "rounded up",
 }
 _TIES = (
-    (Rounding.RNA, "scale.ties_away", "ties of the scale are rounded away from zero, not to even"),
-    (Rounding.RNZ, "scale.ties_zero", "ties of the scale are rounded toward zero, not to even"),
+    (Rounding.RNA, "scale.ties_away", "away from zero"),
+    (Rounding.RNZ, "scale.ties_zero", "toward zero"),
 )
 
 
@@ -32,11 +40,15 @@ def propose(e: Evidence) -> Iterator[Hypothesis]:
     """Every other rule; a constant step that the sample shows."""
     if e.spec.scale is None:
         return
+    own = e.spec.rule or "rn"
     if is_float_scale(e):
         for rule, (cause, sentence) in _ROUNDINGS.items():
-            if rule != e.spec.rule:
-                yield Hypothesis(cause, sentence, _by_rule(rule))
-        for rounding, cause, sentence in _TIES:
+            if rule != own:
+                yield Hypothesis(cause, f"{sentence}, not {_OWN[own, rule]}", _by_rule(rule))
+        for rounding, cause, where in _TIES:
+            sentence = f"ties of the scale are rounded {where}, not to even"
+            if own != "rn":
+                sentence = f"the scale was rounded to nearest, ties {where}, not {_OWN[own, 'rn']}"
             yield Hypothesis(cause, sentence, _by_rounding(rounding))
     else:
         for rule in POW2_RULES:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fp4sim.report.verify_model import Finding
+from fp4sim.verifying import arithmetic
 from fp4sim.verifying.blocks import to_blocks
 from fp4sim.verifying.explain.judge import MOST
 from fp4sim.verifying.explain.layout_codes import rearrangements
 from fp4sim.verifying.explain.sentence import sentence_of
-from fp4sim.verifying.fractions import neighbours
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,10 +34,6 @@ def explain(scene: Scene, count: int) -> Finding:
 
 
 def strangers(scene: Scene, codes: NDArray[np.unsignedinteger]) -> NDArray[np.bool_]:
-    """Where codes (blocks, elements) are neither of the two next to their value, or have the other sign."""
-    fmt, scaled = scene.expected.spec.element, scene.evidence.scaled
-    low, fraction, _ = neighbours(scaled, fmt)
-    magnitude = codes & codes.dtype.type(fmt.sign_mask - 1)
-    fits = (magnitude == low) | ((magnitude == low + 1) & (fraction > 0))
-    same_sign = (codes >= fmt.sign_mask) == np.signbit(scaled)
-    return np.asarray(~(fits & (same_sign | np.isnan(scaled))))
+    """Where codes (blocks, elements) are neither of the two next to their value."""
+    toward, away = arithmetic.bracket(scene.expected.spec, scene.evidence.scaled)
+    return np.asarray((codes != toward) & (codes != away))

@@ -11,6 +11,7 @@ from fp4sim.dialects.target import target_of
 from fp4sim.errors import Fp4simError
 from fp4sim.report.verify_model import Finding
 from fp4sim.verifying import arithmetic
+from fp4sim.verifying.explain.hypothesis import unequal
 from fp4sim.verifying.explain.scale_orders import narrowed
 from fp4sim.verifying.identify import stored_scales
 
@@ -31,7 +32,7 @@ def explain(scene: Scene) -> tuple[Finding | None, Scene]:
         return None, scene
     want = stored_scales(expected, output)
     found = np.broadcast_to(output.tensor_scale, want.shape) if output.tensor_scale.size == 1 else output.tensor_scale
-    wrong = int(np.count_nonzero(found != want)) if found.shape == want.shape else found.size
+    wrong = int(np.count_nonzero(unequal(found, want))) if found.shape == want.shape else found.size
     if not wrong:
         return None, scene
     cause, sentence, spec = _named(scene.expected.spec, found, want, scene)
@@ -69,17 +70,20 @@ def _named(
     """The cause, its sentence, and the spec that has such tensor scales."""
     if found.shape != want.shape:
         return "tensor_scale.shape", f"there are {found.size:,} tensor scales where {want.size:,} are right", None
+    wrong = unequal(found, want)
+    told = wrong | (np.isfinite(want) & (want > 0))  # a NaN or zero that is right tells no cause from another
+    amax = _amax(scene, want.size)
+    found, want, amax, wrong = found[told], want[told], amax[told], wrong[told]
     with np.errstate(all="ignore"):
         ratio = found.astype(np.float64) / want
         product = found.astype(np.float64) * want
     bound, top = target_of(spec).bound, spec.element.max
-    amax = np.broadcast_to(scene.expected.group, want.shape) if scene.expected.group.size == 1 else want * bound * top
     if scene.output.divides:
         ratio = 1 / ratio
     if _is(product, 1.0) and not _is(ratio, 1.0):
         kinds = ("multiplier", "divisor") if scene.output.divides else ("divisor", "multiplier")
         return "tensor_scale.inverted", f"the tensor scale is stored as a {kinds[0]}, not as a {kinds[1]}", spec
-    if _is(found, 1.0):
+    if (found == 1).all():
         return "tensor_scale.missing", "the tensor scale is 1: none was computed", None
     if _is(ratio, 1.0):
         sentence = "the tensor scale is off by its last bits: another order of operations"
@@ -97,21 +101,38 @@ def _named(
     if _is(ratio, bound * top):
         return "tensor_scale.amax", "the tensor scale is the amax itself, not divided by what it maps to", None
     if np.isfinite(ratio).all() and (ratio > 0).all():
-        which = f"{float(ratio[0]):.6g} times the right one"
-        stale = f", as for an amax of {float(ratio[0]) * float(amax[0]):.6g} (the tensor's is {float(amax[0]):.6g})"
-        return "tensor_scale.stale", f"the tensor scale is {which}{stale}: stale, or of other data", None
+        return "tensor_scale.stale", f"{_stale(ratio[wrong], amax[wrong], spec)}: stale, or of other data", None
     if not (np.isfinite(found).all() and (found > 0).all()):
-        return (
-            "unknown",
-            f"the tensor scale is {found[~(np.isfinite(found) & (found > 0))][0]:g}, no positive number",
-            None,
-        )
+        none = found[~(np.isfinite(found) & (found > 0))][0]
+        return "unknown", f"the tensor scale is {none:g}, no positive number", None
     if _of_finite(scene, found):
         sentence = "x holds NaN or Inf, and the tensor scale is that of the finite values"
         return "tensor_scale.nonfinite_ignored", sentence, None
-    odd = want[~(np.isfinite(want) & (want > 0))]
-    right = f"is {odd[0]:g}, this one {found[0]:g}" if odd.size else f"is another than {found[0]:g}"
+    odd = np.flatnonzero(~(np.isfinite(want) & (want > 0)))
+    first = odd[0] if odd.size else np.flatnonzero(wrong)[0]
+    right = f"is {want[first]:g}, this one {found[first]:g}" if odd.size else f"is another than {found[first]:g}"
     return "unknown", f"the right tensor scale of this input {right}", None
+
+
+def _amax(scene: Scene, count: int) -> NDArray[np.float32]:
+    """What each tensor scale is computed from; NaN where groups do not fill their rows."""
+    group = scene.expected.group.reshape(-1)
+    if group.size % count or scene.expected.spec.tensor_scale.mode == "blocks":
+        return np.full(count, np.nan, np.float32)
+    return group[:: group.size // count]
+
+
+def _stale(ratio: NDArray[np.float64], amax: NDArray[np.float32], spec: Spec) -> str:
+    """By how much tensor scales are off; as for which amax, where all are off by the same."""
+    low, high = float(ratio.min()), float(ratio.max())
+    if not _is(ratio, low):
+        return f"tensor scales are {low:.6g} to {high:.6g} times the right ones"
+    text = f"the tensor scale is {low:.6g} times the right one"
+    largest = float(amax[0])
+    if not 0 < largest < np.inf:
+        return text
+    whose = "row" if spec.tensor_scale.mode == "row" else "tensor"
+    return f"{text}, as for an amax of {low * largest:.6g} (the {whose}'s is {largest:.6g})"
 
 
 def _of_finite(scene: Scene, found: NDArray[np.float32]) -> bool:

@@ -198,7 +198,7 @@ def _codes(scene: Scene) -> list[Finding]:
 
 def _without_codes(scene: Scene) -> list[Finding]:
     """Why values differ where nothing but values (or values and scales) was dumped: scales and codes are tried on them."""
-    if scene.codes is not None or scene.values is None or not scene.expected.plain:
+    if scene.codes is not None or scene.values is None or not scene.expected.decodes:
         return []
     if zero_sign.alone(scene):
         return []

@@ -55,7 +55,7 @@ def explain(scene: Scene, *, alone: bool = False) -> Finding | None:
     ``alone``: neither was dumped, and both are taken to be right.
     """
     e = _with_own_tensor_scale(scene)
-    if e.values is None or e.spec.scale is None or not scene.expected.plain:
+    if e.values is None or e.spec.scale is None or not scene.expected.decodes:
         return None
     if (e.codes is None and e.scales is None) != alone:
         return None

@@ -36,7 +36,7 @@ _RULES: tuple[tuple[str, _Rule], ...] = (
 def explain(scene: Scene) -> Finding | None:
     """Why zeros that were decoded have the other sign, where values are equal but for that."""
     e = scene.evidence
-    if not scene.signed or e.values is None or not scene.expected.plain:
+    if not scene.signed or e.values is None or not scene.expected.decodes:
         return None
     found, want = np.signbit(e.values), _right(e)
     zero = (e.values == 0) & (want == 0)
