@@ -92,9 +92,12 @@ def first_step(spec: Spec, x: NDArray[np.float32], factors: TensorFactors) -> ND
 
 
 def scaled(x: NDArray[np.float32], factor: NDArray[np.float32], *, divides: bool = False) -> NDArray[np.float32]:
-    """fl(x * factor), or fl(x / factor)."""
+    """fl(x * factor), or fl(x / factor); of two NaNs the factor's, as the reference has it for casts that read its bits."""
     with np.errstate(all="ignore"):
-        return np.asarray(x / factor[:, None] if divides else x * factor[:, None])
+        product = np.asarray(x / factor[:, None] if divides else x * factor[:, None])
+    odd = np.isnan(factor)
+    product[odd] = factor[odd, None]
+    return product
 
 
 def encode(x: NDArray[np.float32], factor: NDArray[np.float32], cast: ElementCast) -> NDArray[np.unsignedinteger]:
@@ -110,15 +113,18 @@ def encode(x: NDArray[np.float32], factor: NDArray[np.float32], cast: ElementCas
     return codes
 
 
-def bracket(
-    spec: Spec, scaled_x: NDArray[np.float32]
-) -> tuple[NDArray[np.unsignedinteger], NDArray[np.unsignedinteger]]:
-    """The codes next to scaled values, toward zero and away from it, as the spec's cast has NaN, Inf and zeros."""
+def strangers(spec: Spec, scaled_x: NDArray[np.float32], codes: NDArray[np.unsignedinteger]) -> NDArray[np.bool_]:
+    """Where codes are neither of the two next to their scaled value, as the spec's cast has NaN, Inf and zeros.
+
+    A NaN may have either sign: that of a product with one is the processor's choice.
+    """
     cast = cast_of(spec)
-    down, up, below = (
+    toward, up, down = (
         cast_codes(scaled_x, replace(cast, rounding=mode)) for mode in (Rounding.RZ, Rounding.RU, Rounding.RD)
     )
-    return down, np.where(np.signbit(scaled_x), below, up)
+    wrong = (codes != toward) & (codes != np.where(np.signbit(scaled_x), down, up))
+    mask = codes.dtype.type(spec.element.sign_mask - 1)
+    return np.asarray(wrong & ~(np.isnan(scaled_x) & ((codes & mask) == (toward & mask))))
 
 
 def cast_codes(scaled_x: NDArray[np.float32], cast: ElementCast) -> NDArray[np.unsignedinteger]:

@@ -81,14 +81,13 @@ def verify_draws(
     fmt = spec.element
     low, fraction, above = neighbours(scaled, fmt)
     mask = fmt.sign_mask - 1
-    toward, away = arithmetic.bracket(spec, scaled)
     wrong = np.zeros(scaled.shape, np.bool_)
     ups = []
     for codes in draws:
         magnitude = codes & codes.dtype.type(mask)
         up = (magnitude == low + 1) & (fraction > 0)
         ups.append(up)
-        wrong |= (codes != toward) & (codes != away)
+        wrong |= arithmetic.strangers(spec, scaled, codes)
     inside = (fraction > 0) & ~above & ~wrong & np.isfinite(scaled)
     alarms = list(_alarms(draws, ups, inside, fraction, scaled))
     tested = int(np.count_nonzero(inside))

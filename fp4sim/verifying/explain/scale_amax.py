@@ -41,7 +41,7 @@ def propose(e: Evidence) -> Iterator[Hypothesis]:
         "the magnitude is taken of the block's maximum, not the maximum of magnitudes",
         _of(lambda e: np.abs(e.x.max(axis=1))),
     )
-    for sentence, part in _PARTS:
+    for sentence, part in _PARTS if e.x.shape[1] > 1 else ():
         yield Hypothesis("scale.partial_amax", sentence, _of(_part(part)))
     for name in ("bfloat16", "float16"):
         sentence = f"amax was rounded to {name} before the scale was computed"

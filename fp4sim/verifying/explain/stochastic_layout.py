@@ -14,8 +14,6 @@ from fp4sim.verifying.explain.layout_codes import rearrangements
 from fp4sim.verifying.explain.sentence import sentence_of
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from fp4sim.verifying.explain.scene import Scene
 
 
@@ -26,14 +24,8 @@ def explain(scene: Scene, count: int) -> Finding:
     width = geometry.block.cols if geometry.block.kind == "tile" else 0
     for choice in rearrangements(geometry.rows, geometry.length, width):
         moved = to_blocks(np.ascontiguousarray(choice.undo(codes)), geometry)
-        left = int(np.count_nonzero(strangers(scene, moved)))
+        left = int(np.count_nonzero(arithmetic.strangers(scene.expected.spec, scene.evidence.scaled, moved)))
         if left <= (1 - MOST) * count:
             sentence = sentence_of("codes", count - left, count, choice.sentence)
             return Finding(choice.cause, "codes", sentence, count - left, count)
     return Finding("unknown", "codes", sentence_of("codes", 0, count, "no neighbours of their values"), 0, count)
-
-
-def strangers(scene: Scene, codes: NDArray[np.unsignedinteger]) -> NDArray[np.bool_]:
-    """Where codes (blocks, elements) are neither of the two next to their value."""
-    toward, away = arithmetic.bracket(scene.expected.spec, scene.evidence.scaled)
-    return np.asarray((codes != toward) & (codes != away))

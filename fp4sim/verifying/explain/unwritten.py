@@ -81,7 +81,9 @@ def _zero_scales(scene: Scene) -> Finding | None:
 
 
 def _constant(codes: NDArray[np.unsignedinteger]) -> NDArray[np.bool_]:
-    """Blocks that repeat one byte."""
+    """Blocks that repeat one byte; in blocks of fewer than two bytes there is nothing to repeat."""
+    if codes.shape[1] < 4:
+        return np.zeros(codes.shape[0], np.bool_)
     even, odd = codes[:, 0::2], codes[:, 1::2]
     return np.asarray((even == even[:, :1]).all(axis=1) & (odd == odd[:, :1]).all(axis=1))
 
