@@ -183,8 +183,9 @@ class Quantizer:
         self.kernels_for(scales).encode_packed(panel, factor, tile, cast, self.stream, place, out)
 
     def kernels_for(self, scales: CellScales) -> Kernels:
-        """The backend, or the reference for cells with NaN or Inf where the backend does not take them."""
-        return self.kernels if scales.finite or self.kernels.takes_nonfinite else ReferenceKernels
+        """The backend, or the reference for what has NaN or Inf (a first factor of Inf makes NaN of zeros) it does not take."""
+        finite = scales.finite and (scales.steps is None or bool(np.isfinite(scales.steps[0].max())))
+        return self.kernels if finite or self.kernels.takes_nonfinite else ReferenceKernels
 
     def _unscaled(self, panel: NDArray[np.float32]) -> CellScales:
         """A cast alone: factor 1; errors are taken relative to the tensor's amax, the cell's own where none is known."""

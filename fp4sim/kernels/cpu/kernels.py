@@ -166,11 +166,13 @@ def _is_plain(x: NDArray[np.float32], cast: ElementCast, factor: NDArray[np.floa
     """Whether the compiled paths cover a cast: narrow signed format, saturating, no NaN among the products.
 
     A finite factor means a finite amax or a rule that ignores it; non-finite x is then still possible and is caught by
-    the caller, which knows the amax, unless a NaN has its own policy. Zeros' signs are mended afterwards.
+    the caller, which knows the amax, unless a NaN has its own policy. Stochastic rounding looks for itself: it is given
+    scales as well, and quotients of zeros. Zeros' signs are mended afterwards.
     """
     unsigned = cast.rounding is Rounding.SR and cast.fmt.has_zero  # block scales are rounded stochastically too
     narrow = (cast.fmt.signed or unsigned) and cast.fmt.bits <= 8
-    nan = cast.policy.nan != "hardware" and (np.isnan(x.max()) or (cast.divides and factor.min() == 0))
+    looks = cast.policy.nan != "hardware" or cast.rounding is Rounding.SR
+    nan = looks and (np.isnan(x.max()) or (cast.divides and factor.min() == 0))
     return bool(narrow and cast.policy.overflow == "saturate" and not nan and np.isfinite(factor.max()))
 
 
