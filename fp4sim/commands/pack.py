@@ -18,6 +18,7 @@ from fp4sim.io.dtypes import BY_NAME
 from fp4sim.io.files import shown
 from fp4sim.io.source import open_source
 from fp4sim.io.source import select as choose
+from fp4sim.io.target import check_writable
 from fp4sim.packing import quantize_tensor
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def _summary(tensors: Sequence[Tensor], packed: dict[str, PackedTensor], out: st
         quantized=len(packed),
         copied=len(tensors) - len(packed),
         bytes_in=sum(tensor.info.size * BY_NAME[tensor.info.dtype].bits for tensor in tensors) // 8,
-        bytes_out=os.stat(out).st_size,
+        bytes_out=os.stat(Path(out)).st_size,
         bits_per_element=8 * stored / elements,
     )
 
@@ -160,7 +161,7 @@ def unpack_file(
         if not values:
             raise NothingComparedError(f"nothing to dequantize in {file.label}: it holds no packed tensor")
         write_arrays(out, {**values, **copied}, file.metadata)
-    return PackSummary(len(values), len(copied), os.stat(path).st_size, os.stat(out).st_size)
+    return PackSummary(len(values), len(copied), os.stat(path).st_size, os.stat(Path(out)).st_size)
 
 
 def check_target(out: str | os.PathLike[str], source: str | os.PathLike[str], suffixes: Sequence[str]) -> None:
@@ -169,8 +170,7 @@ def check_target(out: str | os.PathLike[str], source: str | os.PathLike[str], su
     where = f"cannot write {shown(str(target))}"
     if target.suffix.lower() not in suffixes:
         raise UsageError(f"{where}: the suffix is {' or '.join(suffixes)}")
-    if not target.parent.is_dir():
-        raise UsageError(f"{where}: the folder does not exist; create it first")
+    check_writable(target)
     if not target.exists() or not origin.exists():
         return
     if target.samefile(origin):

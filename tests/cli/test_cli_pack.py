@@ -195,3 +195,9 @@ def test_float8_checkpoints_are_quantized(tmp_path):
     packed = fp4sim.quantize(x, "mxfp4")
     save_packed(tmp_path / "q.safetensors", {"x": packed})
     assert load_packed(tmp_path / "q.safetensors")["x"].dtype == "float8_e4m3fn"
+
+
+def test_an_output_with_a_slash_behind_it(run, tmp_path):
+    done = run("quantize", "synthetic:ties", f"{tmp_path}/q.safetensors/", "-f", "nvfp4")
+    assert done.exit_code == 0, done.stderr
+    assert run("dequantize", tmp_path / "q.safetensors", f"{tmp_path}/v.npz/").exit_code == 0
