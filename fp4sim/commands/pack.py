@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from fp4sim.checkpoints.checkpoint import examine
+from fp4sim.checkpoints.config import Config
 from fp4sim.commands.compare import Settings, skip_reason
 from fp4sim.commands.packed_file import METADATA_KEY, PackedFile, load_packed, save_packed
 from fp4sim.commands.packed_parts import bytes_needed, expected_parts, part_names, parts_of
@@ -57,7 +59,7 @@ def pack_source(
     *,
     select: Select | None = None,
 ) -> PackSummary:
-    """Quantize the selected float tensors with at least 2 axes and copy all others unchanged.
+    """Quantize the selected float tensors with at least 2 axes and copy all others unchanged, quantized weights whole.
 
     Raises UsageError for keys that collide, a source that is packed already and a spec that needs arguments;
     NothingComparedError where nothing would be quantized; DeviceError where a GPU is asked for and cannot be used;
@@ -78,8 +80,14 @@ def pack_source(
             raise UsageError(f"{source.label} is packed already; fp4sim dequantize it first")
         everything = source.tensors()
         selected = choose(everything, select.include, select.exclude)
-        chosen = {id(tensor) for tensor in selected if not skip_reason(tensor)}
+        scales = _scales_of_others(source)
+        chosen = {id(t) for t in selected if t.info.name not in scales and not skip_reason(t)}
         _check_names(everything, chosen, spec)
+        if not chosen and scales:
+            raise NothingComparedError(
+                f"nothing to quantize in {source.label}: its weights are quantized already; fp4sim compare measures them,"
+                " fp4sim convert writes them in another layout"
+            )
         if not chosen:
             raise NothingComparedError(_nothing(source, selected))
         _check_shapes([tensor for tensor in everything if id(tensor) in chosen], spec, settings.axis)
@@ -87,6 +95,12 @@ def pack_source(
         copied = {tensor.info.name: tensor.read_all() for tensor in everything if id(tensor) not in chosen}
         save_packed(out, packed, copied, metadata)
         return _summary(everything, packed, out)
+
+
+def _scales_of_others(source: Source) -> set[str]:
+    """Block scales of weights that another tool quantized: floats of two axes, but no tensor to quantize."""
+    found = examine(source, Config()).found
+    return {t.info.name for t in source.tensors() if t.info.name in found.names and t.info.dtype.startswith("float8_")}
 
 
 def _quantize(tensor: Tensor, spec: Spec, settings: Settings) -> PackedTensor:
