@@ -80,10 +80,10 @@ def pack_source(
             raise UsageError(f"{source.label} is packed already; fp4sim dequantize it first")
         everything = source.tensors()
         selected = choose(everything, select.include, select.exclude)
-        scales = _scales_of_others(source)
-        chosen = {id(t) for t in selected if t.info.name not in scales and not skip_reason(t)}
+        parts = _parts_of_others(source)
+        chosen = {id(t) for t in selected if t.info.name not in parts and not skip_reason(t)}
         _check_names(everything, chosen, spec)
-        if not chosen and scales:
+        if not chosen and parts:
             raise NothingComparedError(
                 f"nothing to quantize in {source.label}: its weights are quantized already; fp4sim compare measures them,"
                 " fp4sim convert writes them in another layout"
@@ -97,10 +97,11 @@ def pack_source(
         return _summary(everything, packed, out)
 
 
-def _scales_of_others(source: Source) -> set[str]:
-    """Block scales of weights that another tool quantized: floats of two axes, but no tensor to quantize."""
+def _parts_of_others(source: Source) -> set[str]:
+    """Codes and block scales of weights that another tool quantized: small floats, but no tensors to quantize."""
     found = examine(source, Config()).found
-    return {t.info.name for t in source.tensors() if t.info.name in found.names and t.info.dtype.startswith("float8_")}
+    infos = [tensor.info for tensor in source.tensors()]
+    return {info.name for info in infos if info.name in found.names and info.dtype.startswith(("float8_", "float4_"))}
 
 
 def _quantize(tensor: Tensor, spec: Spec, settings: Settings) -> PackedTensor:

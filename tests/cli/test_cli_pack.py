@@ -215,6 +215,12 @@ def test_block_scales_of_other_tools_are_no_tensors(run, tmp_path):
     done = run("quantize", tmp_path / "w.safetensors", tmp_path / "q.safetensors", "-f", "nvfp4")
     assert done.exit_code == 5
     assert "quantized already" in done.stderr
+    typed = {
+        "a.weight": np.ones((4, 32), ml_dtypes.float4_e2m1fn),
+        "a.scale": np.ones((4, 1), ml_dtypes.float8_e8m0fnu),
+    }
+    write_safetensors(tmp_path / "f4.safetensors", typed)
+    assert run("quantize", tmp_path / "f4.safetensors", tmp_path / "q.safetensors", "-f", "nvfp4").exit_code == 5
     write_safetensors(tmp_path / "w.safetensors", {**weight, "b": np.ones((4, 16), np.float32), "c": scale})
     assert run("quantize", tmp_path / "w.safetensors", tmp_path / "q.safetensors", "-f", "nvfp4").exit_code == 0
     with open_source(tmp_path / "q.safetensors") as source:
