@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 VERIFY, GEMM = "verify", "gemm"  # results that are not of tensors one by one
 WITHOUT_SOURCES = ("sweep", "rounding")  # drawn from formats alone
-_SIGNATURE = b'"schema": "fp4sim.'
+_INDEX = ".index.json"
+_DUMP = b'"fp4sim.dump/'  # the schema of a manifest, in which it may stand anywhere
+_MANIFEST_BYTES = 1 << 24
 
 
 def plot(
@@ -98,14 +100,17 @@ def specs_of(kind: Kind, formats: str | Sequence[str] | None) -> list[Spec]:
 
 
 def saved_result(path: Any) -> Any:
-    """The result in a file, or None where that is no result of fp4sim's. Raises UnreadableError for a damaged one."""
+    """The result in a .json file; None for other files, an index of shards and a manifest of a dump.
+
+    Raises UnreadableError for a .json that is neither.
+    """
     from fp4sim.report.store import load_result
 
     where = Path(path)
-    if where.suffix.lower() != ".json" or not where.is_file():
+    if where.suffix.lower() != ".json" or where.name.lower().endswith(_INDEX) or not where.is_file():
         return None
     with where.open("rb") as file:
-        if _SIGNATURE not in file.read(256):
+        if _DUMP in file.read(_MANIFEST_BYTES):
             return None
     return load_result(where)
 

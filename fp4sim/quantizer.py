@@ -107,7 +107,10 @@ class Quantizer:
         check_available(self.spec)
         geometry = self.geometry
         if (self.spec.tensor_scale.mode == "given") != (self.given is not None):
-            raise UsageError(f"{self.spec.short}: ts:given and the argument tensor_scale need each other")
+            raise UsageError(
+                f"{self.spec.short}: ts:given and the argument tensor_scale need each other (quantize in Python, or the"
+                " tensor_scale of a dump for fp4sim verify)"
+            )
         if self.given is not None and self.given.shape not in ((), (self.geometry.rows,)):
             raise UsageError(
                 f"{self.spec.short}: tensor_scale has shape {self.given.shape}, it must be () or ({self.geometry.rows},)"

@@ -117,9 +117,11 @@ def run(
     """
     import tempfile
 
+    from fp4sim.errors import NothingComparedError
     from fp4sim.golden.check import check_pack
     from fp4sim.golden.reader import read_pack
     from fp4sim.golden.runner import run_kernel
+    from fp4sim.io.files import shown
 
     check_targets(output or (), junit)
     pack = read_pack(folder)
@@ -127,7 +129,14 @@ def run(
         target = Path(scratch) if out is None else _emptied(out)
         run_kernel(pack, command, target, once=once, timeout=timeout)
         words = ["fp4sim", "golden", "run", folder, *(["--once"] if once else []), "--", *command]
-        result = check_pack(pack, target, layout=layout, threads=threads, repro=words)
+        try:
+            result = check_pack(pack, target, layout=layout, threads=threads, repro=words)
+        except NothingComparedError:
+            where = "its folder {out} (FP4SIM_OUT)" if out is None else shown(str(out))
+            raise NothingComparedError(
+                f"no output: the kernel ended well but wrote nothing for any of {len(pack.cases)} cases: it writes codes.bin,"
+                f" block_scale.bin … to {where}"
+            ) from None
     finish(result, context, [folder], output or (), junit, as_json=json)
 
 

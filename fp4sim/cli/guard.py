@@ -39,14 +39,24 @@ class GuardedGroup(TyperGroup):
                 args, prog_name or "fp4sim", complete_var, False, windows_expand_args, **extra
             )
 
-        code = exit_code_of(run)
+        code = exit_code_of(run, self._path_of(sys.argv[1:] if args is None else args))
         if standalone_mode:
             sys.exit(code)
         return code
 
+    def _path_of(self, words: Sequence[str]) -> str:
+        """The command that ``words`` name, for errors that do not say where they were found."""
+        path, inside = ["fp4sim"], self.commands
+        for word in words:
+            if word not in inside:
+                break
+            path.append(word)
+            inside = getattr(inside[word], "commands", {})
+        return " ".join(path)
 
-def exit_code_of(run: Callable[[], Any]) -> int:
-    """Call ``run`` and say in one line what went wrong, if anything did."""
+
+def exit_code_of(run: Callable[[], Any], command: str = "fp4sim") -> int:
+    """Call ``run`` and say in one line what went wrong, if anything did. ``command``: whose help an error names."""
     try:
         returned = run()
     except Fp4simError as error:
@@ -68,15 +78,16 @@ def exit_code_of(run: Callable[[], Any]) -> int:
         complain("error: no space left on device")
         return int(ExitCode.USAGE)
     except Exception as error:
-        return _usage(error) if hasattr(error, "format_message") else _unexpected(error)
+        return _usage(error, command) if hasattr(error, "format_message") else _unexpected(error)
     if returned == ExitCode.INTERRUPTED:
         return _interrupted()
     return returned if isinstance(returned, int) else int(ExitCode.OK)
 
 
-def _usage(error: Any) -> int:
+def _usage(error: Any, command: str) -> int:
     """An error of the command line itself; click's classes live in different modules in different versions of typer."""
-    command = error.ctx.command_path if getattr(error, "ctx", None) else "fp4sim"
+    if getattr(error, "ctx", None):
+        command = error.ctx.command_path
     complain(f"error: {error.format_message().rstrip('.')}; see {command} --help")
     return int(ExitCode.USAGE)
 

@@ -38,12 +38,12 @@ ListOutput = Annotated[
 def check_outputs(paths: Sequence[Path], sources: Sequence[str] = (), suffixes: Sequence[str] = SUFFIXES) -> None:
     """Refuse what could not be written in the end, before the work starts. Raises UsageError."""
     from fp4sim.io.files import shown
+    from fp4sim.io.target import check_writable
 
     for path in paths:
         if path.suffix.lower() not in suffixes:
             raise UsageError(f"cannot write {shown(str(path))}: the suffix is one of {' '.join(suffixes)}")
-        if not path.parent.is_dir():
-            raise UsageError(f"cannot write {shown(str(path))}: the folder does not exist; create it first")
+        check_writable(path)
         if any(os.path.exists(source) and path.exists() and os.path.samefile(source, path) for source in sources):
             raise UsageError(f"cannot write {shown(str(path))}: it is one of the sources")
 

@@ -15,6 +15,7 @@ from fp4sim.checkpoints.write import TARGETS, arrays_of, documents
 from fp4sim.commands.convert_source import Selection, read_weights
 from fp4sim.errors import NothingComparedError, UsageError
 from fp4sim.io.files import shown
+from fp4sim.io.target import check_writable
 from fp4sim.io.writer import write_atomically, write_safetensors
 from fp4sim.panels import is_float
 
@@ -65,8 +66,7 @@ def convert_checkpoint(
 
 def _new_folder(folder: Path) -> Path:
     where = f"cannot write {shown(str(folder))}"
-    if not folder.parent.is_dir():
-        raise UsageError(f"{where}: the folder around it does not exist; create it first")
+    check_writable(folder, folder=True)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{where}: it exists; name a new folder")
     return folder

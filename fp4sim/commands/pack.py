@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from fp4sim.checkpoints.checkpoint import examine
+from fp4sim.checkpoints.config import Config
 from fp4sim.commands.compare import Settings, skip_reason
 from fp4sim.commands.packed_file import METADATA_KEY, PackedFile, load_packed, save_packed
 from fp4sim.commands.packed_parts import bytes_needed, expected_parts, part_names, parts_of
@@ -18,6 +20,7 @@ from fp4sim.io.dtypes import BY_NAME
 from fp4sim.io.files import shown
 from fp4sim.io.source import open_source
 from fp4sim.io.source import select as choose
+from fp4sim.io.target import check_writable
 from fp4sim.packing import quantize_tensor
 
 if TYPE_CHECKING:
@@ -56,7 +59,7 @@ def pack_source(
     *,
     select: Select | None = None,
 ) -> PackSummary:
-    """Quantize the selected float tensors with at least 2 axes and copy all others unchanged.
+    """Quantize the selected float tensors with at least 2 axes and copy all others unchanged, quantized weights whole.
 
     Raises UsageError for keys that collide, a source that is packed already and a spec that needs arguments;
     NothingComparedError where nothing would be quantized; DeviceError where a GPU is asked for and cannot be used;
@@ -77,8 +80,14 @@ def pack_source(
             raise UsageError(f"{source.label} is packed already; fp4sim dequantize it first")
         everything = source.tensors()
         selected = choose(everything, select.include, select.exclude)
-        chosen = {id(tensor) for tensor in selected if not skip_reason(tensor)}
+        parts = _parts_of_others(source)
+        chosen = {id(t) for t in selected if t.info.name not in parts and not skip_reason(t)}
         _check_names(everything, chosen, spec)
+        if not chosen and parts:
+            raise NothingComparedError(
+                f"nothing to quantize in {source.label}: its weights are quantized already; fp4sim compare measures them,"
+                " fp4sim convert writes them in another layout"
+            )
         if not chosen:
             raise NothingComparedError(_nothing(source, selected))
         _check_shapes([tensor for tensor in everything if id(tensor) in chosen], spec, settings.axis)
@@ -86,6 +95,13 @@ def pack_source(
         copied = {tensor.info.name: tensor.read_all() for tensor in everything if id(tensor) not in chosen}
         save_packed(out, packed, copied, metadata)
         return _summary(everything, packed, out)
+
+
+def _parts_of_others(source: Source) -> set[str]:
+    """Codes and block scales of weights that another tool quantized: small floats, but no tensors to quantize."""
+    found = examine(source, Config()).found
+    infos = [tensor.info for tensor in source.tensors()]
+    return {info.name for info in infos if info.name in found.names and info.dtype.startswith(("float8_", "float4_"))}
 
 
 def _quantize(tensor: Tensor, spec: Spec, settings: Settings) -> PackedTensor:
@@ -140,7 +156,7 @@ def _summary(tensors: Sequence[Tensor], packed: dict[str, PackedTensor], out: st
         quantized=len(packed),
         copied=len(tensors) - len(packed),
         bytes_in=sum(tensor.info.size * BY_NAME[tensor.info.dtype].bits for tensor in tensors) // 8,
-        bytes_out=os.stat(out).st_size,
+        bytes_out=os.stat(Path(out)).st_size,
         bits_per_element=8 * stored / elements,
     )
 
@@ -160,7 +176,7 @@ def unpack_file(
         if not values:
             raise NothingComparedError(f"nothing to dequantize in {file.label}: it holds no packed tensor")
         write_arrays(out, {**values, **copied}, file.metadata)
-    return PackSummary(len(values), len(copied), os.stat(path).st_size, os.stat(out).st_size)
+    return PackSummary(len(values), len(copied), os.stat(path).st_size, os.stat(Path(out)).st_size)
 
 
 def check_target(out: str | os.PathLike[str], source: str | os.PathLike[str], suffixes: Sequence[str]) -> None:
@@ -169,8 +185,7 @@ def check_target(out: str | os.PathLike[str], source: str | os.PathLike[str], su
     where = f"cannot write {shown(str(target))}"
     if target.suffix.lower() not in suffixes:
         raise UsageError(f"{where}: the suffix is {' or '.join(suffixes)}")
-    if not target.parent.is_dir():
-        raise UsageError(f"{where}: the folder does not exist; create it first")
+    check_writable(target)
     if not target.exists() or not origin.exists():
         return
     if target.samefile(origin):

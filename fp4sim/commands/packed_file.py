@@ -140,7 +140,10 @@ class PackedFile:
     def _entries(self) -> dict[str, Entry]:
         text = self._source.metadata.get(METADATA_KEY)
         if text is None:
-            raise UnreadableError(f"{self.label}: no metadata '{METADATA_KEY}': not a file of fp4sim quantize")
+            raise UnreadableError(
+                f"{self.label}: no metadata '{METADATA_KEY}': not a file of fp4sim quantize,"
+                " the only ones that dequantize reads; compare reads the values of other layouts"
+            )
         head = parse_object(text.encode(), f"{self.label}: metadata '{METADATA_KEY}'")
         if head.get("schema") != SCHEMA:
             raise UnreadableError(f"{self.label}: schema {_quoted(head.get('schema'))}; this version reads {SCHEMA}")

@@ -10,6 +10,7 @@ from fp4sim.crosscheck.check import FULL, QUICK
 from fp4sim.errors import UnreadableError, UsageError
 from fp4sim.io.files import shown, unreadable
 from fp4sim.io.strict_json import parse_object
+from fp4sim.io.target import check_writable
 from fp4sim.io.writer import write_atomically
 from fp4sim.report.evidence_model import Evidence, evidence_of
 from fp4sim.report.json_text import strict_json
@@ -65,8 +66,7 @@ def check_output(path: Path | None) -> None:
         return
     if path.suffix.lower() != ".json":
         raise UsageError(f"cannot write {shown(str(path))}: the suffix of evidence is .json")
-    if not path.parent.is_dir():
-        raise UsageError(f"cannot write {shown(str(path))}: the folder does not exist; create it first")
+    check_writable(path)
 
 
 def default_output(evidence: Evidence) -> Path:

@@ -77,6 +77,8 @@ def is_pack(folder: str | os.PathLike[str]) -> bool:
     """Whether a path looks like a golden pack: a folder whose manifest names its schema."""
     manifest = Path(folder) / "manifest.json"
     try:
+        if not manifest.is_file():  # opening a pipe could wait for ever
+            return False
         with manifest.open("rb") as file:
             return SCHEMA.encode() in file.read(4096)
     except OSError:

@@ -18,6 +18,7 @@ import numpy as np
 from fp4sim import BITS_VERSION, __version__
 from fp4sim.errors import UsageError
 from fp4sim.io.files import shown
+from fp4sim.io.target import check_writable
 from fp4sim.report.json_text import strict_json
 
 if TYPE_CHECKING:
@@ -56,15 +57,13 @@ def write_pack(folder: str | os.PathLike[str], cases: Iterable[GoldenCase], seed
 
 
 def _check_free(target: Path) -> None:
+    check_writable(target, folder=True)
     try:
         taken = target.exists() and (not target.is_dir() or any(target.iterdir()))
-        parent = target.parent.is_dir()
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot write {shown(str(target))}: {shown(str(error))}") from None
     if taken:
         raise UsageError(f"cannot write {shown(str(target))}: it is there already; remove it or choose another folder")
-    if not parent:
-        raise UsageError(f"cannot write {shown(str(target))}: the folder above it does not exist; create it first")
 
 
 def _fill(root: Path, cases: Iterable[GoldenCase], seed: int) -> Written:

@@ -17,6 +17,7 @@ import numpy as np
 
 from fp4sim.errors import UsageError
 from fp4sim.io.files import shown
+from fp4sim.io.target import unwritable
 
 if TYPE_CHECKING:  # GPU hosts may lack ml_dtypes, which dtypes.py needs
     from fp4sim.io.dtypes import ElementType
@@ -40,11 +41,6 @@ def write_atomically(
     return cast("AbstractContextManager[TextIO] | AbstractContextManager[BinaryIO]", _atomic(Path(path), mode))
 
 
-def _unwritable(path: Path, error: OSError | ValueError) -> UsageError:
-    reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
-    return UsageError(f"cannot write {shown(str(path))}: {shown(reason)}")
-
-
 @contextmanager
 def _atomic(path: Path, mode: str) -> Iterator[IO[Any]]:
     text: dict[str, str] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
@@ -53,7 +49,7 @@ def _atomic(path: Path, mode: str) -> Iterator[IO[Any]]:
         try:
             stream = open(path, mode, **text)  # type: ignore[call-overload]  # noqa: SIM115
         except OSError as error:
-            raise _unwritable(path, error) from None
+            raise unwritable(path, error) from None
         with stream:
             yield stream
         return
@@ -63,7 +59,7 @@ def _atomic(path: Path, mode: str) -> Iterator[IO[Any]]:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         fd = os.open(temporary, flags, 0o666 if permissions is None else permissions)
     except (OSError, ValueError) as error:
-        raise _unwritable(path, error) from None
+        raise unwritable(path, error) from None
     try:
         with open(fd, mode, **text) as file:  # type: ignore[call-overload]
             yield file
@@ -71,7 +67,7 @@ def _atomic(path: Path, mode: str) -> Iterator[IO[Any]]:
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and (error.errno in _DISK_FULL or error.filename == str(temporary)):
-            raise _unwritable(path, error) from None
+            raise unwritable(path, error) from None
         raise
 
 
@@ -85,7 +81,7 @@ def _target(path: Path) -> tuple[Path | None, int | None]:
             raise UsageError(f"cannot write {shown(str(path))}: the folder does not exist; create it first") from None
         return target, None
     except (OSError, ValueError) as error:
-        raise _unwritable(path, error) from None
+        raise unwritable(path, error) from None
     if stat.S_ISDIR(status.st_mode):
         raise UsageError(f"cannot write {shown(str(path))}: it is a folder")
     if not stat.S_ISREG(status.st_mode):

@@ -13,6 +13,7 @@ from fp4sim.commands.pack import Select, load_packed, pack_source, save_packed, 
 from fp4sim.errors import UsageError
 from fp4sim.grammar import parse
 from fp4sim.io.source import open_source
+from fp4sim.io.writer import write_safetensors
 
 SPECS = ["nvfp4", "mxfp4+sr", "e2m1/16x16@e4m3", "nvfp4@ts:row", "nvfp4@ts:32", "e2m1/row@fp32", "e2m1/tensor@bf16",
          "e2m1", "e4m3", "bf16", "e1m2/8@e3m2"]  # fmt: skip
@@ -195,3 +196,34 @@ def test_float8_checkpoints_are_quantized(tmp_path):
     packed = fp4sim.quantize(x, "mxfp4")
     save_packed(tmp_path / "q.safetensors", {"x": packed})
     assert load_packed(tmp_path / "q.safetensors")["x"].dtype == "float8_e4m3fn"
+
+
+def test_an_output_with_a_slash_behind_it(run, tmp_path):
+    done = run("quantize", "synthetic:ties", f"{tmp_path}/q.safetensors/", "-f", "nvfp4")
+    assert done.exit_code == 0, done.stderr
+    assert run("dequantize", tmp_path / "q.safetensors", f"{tmp_path}/v.npz/").exit_code == 0
+
+
+def test_block_scales_of_other_tools_are_no_tensors(run, tmp_path):
+    scale = np.full((4, 2), 1.5, ml_dtypes.float8_e4m3fn)
+    weight = {
+        "a.weight": np.ones((4, 16), np.uint8),
+        "a.weight_scale": scale,
+        "a.weight_scale_2": np.float32(2).reshape(()),
+    }
+    write_safetensors(tmp_path / "w.safetensors", weight)
+    done = run("quantize", tmp_path / "w.safetensors", tmp_path / "q.safetensors", "-f", "nvfp4")
+    assert done.exit_code == 5
+    assert "quantized already" in done.stderr
+    typed = {
+        "a.weight": np.ones((4, 32), ml_dtypes.float4_e2m1fn),
+        "a.scale": np.ones((4, 1), ml_dtypes.float8_e8m0fnu),
+    }
+    write_safetensors(tmp_path / "f4.safetensors", typed)
+    assert run("quantize", tmp_path / "f4.safetensors", tmp_path / "q.safetensors", "-f", "nvfp4").exit_code == 5
+    write_safetensors(tmp_path / "w.safetensors", {**weight, "b": np.ones((4, 16), np.float32), "c": scale})
+    assert run("quantize", tmp_path / "w.safetensors", tmp_path / "q.safetensors", "-f", "nvfp4").exit_code == 0
+    with open_source(tmp_path / "q.safetensors") as source:
+        written = {tensor.info.name: tensor.read_all() for tensor in source.tensors()}
+    assert written["a.weight_scale"].tobytes() == scale.tobytes()
+    assert {name for name in written if name.endswith(".packed")} == {"b.packed", "c.packed"}

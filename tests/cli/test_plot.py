@@ -109,6 +109,9 @@ REFUSED = {
     "go with tensors": (2, ["snr", "{}/r.json", "-f", "nvfp4", "-o", "{}/x.png"]),
     "a saved result is drawn alone": (2, ["snr", "{}/r.json", SMALL, "-o", "{}/x.png"]),
     "newer than fp4sim": (3, ["snr", "{}/new.json", "-o", "{}/x.png"]),
+    "is not JSON": (3, ["snr", "{}/torn.json", "-o", "{}/x.png"]),
+    "it has no schema": (3, ["snr", "{}/other.json", "-o", "{}/x.png"]),
+    "newer than": (3, ["snr", "{}/compact.json", "-o", "{}/x.png"]),
     "nothing to compare": (5, ["heat", SMALL, "--exclude", "*", "-o", "{}/x.png"]),
     "column 1": (2, ["snr", SMALL, "-f", "fp4", "-o", "{}/x.png"]),
 }
@@ -119,6 +122,9 @@ def test_refusals_are_one_line_and_leave_no_file(says, run, dump, tmp_path):
     run("compare", SMALL, "-o", tmp_path / "r.json")
     new = json.loads((tmp_path / "r.json").read_text()) | {"schema": "fp4sim.compare/99"}
     (tmp_path / "new.json").write_text(json.dumps(new))
+    (tmp_path / "compact.json").write_text(json.dumps(new, separators=(",", ":"), sort_keys=True))
+    (tmp_path / "torn.json").write_text(json.dumps(new)[:-1])
+    (tmp_path / "other.json").write_text("{}")
     before = set(tmp_path.iterdir())
     code, args = REFUSED[says]
     done = run("plot", *(str(arg).replace("{}", str(tmp_path)) for arg in args))
@@ -168,3 +174,17 @@ def test_help_and_lists_load_no_matplotlib():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_manifest_of_a_dump_is_no_result(run, tmp_path):
+    x = np.linspace(-1, 1, 512, dtype=np.float32).reshape(16, 32)
+    (tmp_path / "x.bin").write_bytes(x.tobytes())
+    (tmp_path / "codes.bin").write_bytes(fp4sim.quantize(x, "nvfp4").packed.tobytes())
+    arrays = {
+        "x": {"file": "x.bin", "dtype": "float32", "shape": [16, 32]},
+        "codes": {"file": "codes.bin", "dtype": "uint8", "shape": [16, 16]},
+    }
+    (tmp_path / "m.json").write_text(json.dumps({"schema": "fp4sim.dump/1", "arrays": arrays}))
+    done = run("plot", "mismatch", tmp_path / "m.json", "-f", "nvfp4", "-o", tmp_path / "m.png")
+    assert done.exit_code == 0, done.stderr
+    assert (tmp_path / "m.png").read_bytes().startswith(b"\x89PNG")

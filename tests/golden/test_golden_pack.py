@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 
 import ml_dtypes
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 import fp4sim
-from fp4sim.golden.reader import read_pack
+from fp4sim.golden.reader import is_pack, read_pack
 from tests.golden.conftest import FEW, one_line
 
 
@@ -224,7 +225,7 @@ def test_outputs_of_the_wrong_size(run, built_pack, tmp_path, name, raw):
         (["make", "x", "--stimuli", "nope"], 2, "no stimulus"),
         (["make", "x", "-f", "nope"], 2, "nope"),
         (["make", "x", "-f", "nvfp4+sr"], 2, "golden"),
-        (["make", "missing/x"], 2, "folder above"),
+        (["make", "missing/x"], 2, "folder around"),
         (["check", "missing"], 3, "no such file"),
         (["check", "-", "x"], 2, "ACTUAL"),
         (["check", "x", "--junit", "x.txt"], 2, ".xml"),
@@ -238,6 +239,15 @@ def test_usage(run, args, code, words):
     assert result.exit_code == code, result.stderr
     assert one_line(result.stderr)
     assert words in result.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_a_manifest_that_is_a_pipe_is_not_waited_for(run, tmp_path):
+    os.mkfifo(tmp_path / "manifest.json")
+    assert not is_pack(tmp_path)
+    result = run("verify", tmp_path, "--spec", "nvfp4")
+    assert result.exit_code == 3
+    assert "not a regular file" in result.stderr
 
 
 def test_a_pack_is_never_overwritten(run, pack):

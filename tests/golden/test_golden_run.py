@@ -67,6 +67,13 @@ def test_kernels_that_fail(run, built_pack, python_kernel, code, exit_code, word
     assert words in result.stderr
 
 
+def test_a_kernel_that_writes_nothing_is_told_where_to(run, built_pack):
+    result = run("golden", "run", built_pack, "--", "true")
+    assert result.exit_code == 5
+    assert result.stderr.startswith("fp4sim: error: no output: the kernel ended well but wrote nothing for any of ")
+    assert "FP4SIM_OUT" in result.stderr
+
+
 def test_a_kernel_that_hangs_is_stopped_with_its_children(run, built_pack, python_kernel, tmp_path):
     mark = tmp_path / "child"
     code = f"""

@@ -111,3 +111,10 @@ def test_the_entry_point_is_declared():
 
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     assert project["entry-points"]["pytest11"] == {"fp4sim": "fp4sim.testing.plugin"}
+
+
+def test_properties_are_no_warning(pytester, session):
+    pytester.makepyfile(TESTS)
+    session("-W", "error", "--junitxml=junit.xml", "-k", "not wrong").assert_outcomes(passed=3, deselected=1)
+    names = {p.get("name") for p in ET.parse(pytester.path / "junit.xml").iter("property")}
+    assert "fp4sim.codes_mismatched" in names
