@@ -192,5 +192,5 @@ def nonfinite_error(
     otherwise = "" if spreads else " or 'propagate' (the dialect's bits)"
     return UnreadableError(
         f"{who} holds {value} at [{place}]{rounded}: clean the data, or, where there is the option, choose"
-        f" nonfinite='ignore' (dropped and counted){otherwise}"
+        f" nonfinite='ignore' (--nonfinite ignore; dropped and counted){otherwise}"
     )

@@ -20,6 +20,7 @@ from fp4sim.estimators.pipeline import check_spec, is_random
 from fp4sim.fpmode import ieee_mode
 from fp4sim.geometry import Cell, Geometry
 from fp4sim.gpu.backends import draw_kernels_of, flat_beside, panels_of, tensor_of
+from fp4sim.io.source import naming
 from fp4sim.parallel import thread_count
 from fp4sim.report.bias_model import Bias, BiasResult, TensorBias
 from fp4sim.report.model import Skipped
@@ -106,7 +107,8 @@ def bias_sources(
             if reason:
                 skipped.append(Skipped(tensor.info.name, source.label, reason))
                 continue
-            rows.append(bias_tensor(tensor, specs, settings, source.label, progress))
+            with naming(source.label, len(sources)):
+                rows.append(bias_tensor(tensor, specs, settings, source.label, progress))
     if not rows:
         raise NothingComparedError(nothing_compared(sources, skipped))
     return BiasResult(

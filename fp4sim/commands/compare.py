@@ -16,6 +16,7 @@ from fp4sim.estimators.pipeline import Pipeline, check_spec, is_random, prepare
 from fp4sim.fpmode import ieee_mode
 from fp4sim.geometry import Cell, Geometry, Run
 from fp4sim.gpu.backends import backends_of, whole_errors
+from fp4sim.io.source import naming
 from fp4sim.panels import Nonfinite, is_float
 from fp4sim.parallel import map_ordered, thread_count
 from fp4sim.randbits import Stream
@@ -75,7 +76,8 @@ def compare_sources(
             if reason:
                 skipped.append(Skipped(tensor.info.name, source.label, reason))
                 continue
-            row, measured = compare_tensor(tensor, specs, settings, source.label, progress)
+            with naming(source.label, len(sources)):
+                row, measured = compare_tensor(tensor, specs, settings, source.label, progress)
             rows.append(row)
             sums.append(measured)
     if not rows:
@@ -111,7 +113,8 @@ def unfit(tensor: Tensor, specs: Sequence[Spec], axis: int) -> str | None:
     for spec in specs:
         size = rotation_size(spec)
         if size and shape[axis] % size:
-            return f"axis of length {shape[axis]}: the rotation of {size} in {spec.short} does not divide it"
+            lead = f"axis of length {shape[axis]}: the rotation of {size} in {spec.short} does not divide it"
+            return f"{lead}; leave it out or choose a smaller one"
     return None
 
 
@@ -325,8 +328,11 @@ def nothing_compared(sources: Sequence[tuple[Source, Sequence[Tensor]]], skipped
         return f"nothing to compare in {shown(labels)}: it holds packed tensors; fp4sim dequantize unpacks them"
     if not skipped:
         return f"nothing to compare in {shown(labels)}: no tensor is there or matches --include/--exclude"
-    first = skipped[0]
-    return (
-        f"nothing to compare in {shown(labels)}: all {len(skipped)} tensors were skipped"
-        f" (the first, '{shown(first.name)}': {first.reason})"
+    first, count = skipped[0], len(skipped)
+    which = "its tensor was skipped" if count == 1 else f"all {count} tensors were skipped"
+    what = (
+        f"('{shown(first.name)}': {first.reason})"
+        if count == 1
+        else f"(the first, '{shown(first.name)}': {first.reason})"
     )
+    return f"nothing to compare in {shown(labels)}: {which} {what}"

@@ -6,8 +6,8 @@ import fnmatch
 import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -94,6 +94,17 @@ class ArrayTensor(Tensor):
         view = self._array.reshape(-1)[start:stop]
         view.flags.writeable = False
         return view
+
+
+@contextmanager
+def naming(label: str, among: int) -> Iterator[None]:
+    """Inside, an unreadable tensor's error names the source that it is of, where there are several."""
+    try:
+        yield
+    except UnreadableError as error:
+        if among == 1 or label in str(error):
+            raise
+        raise UnreadableError(f"{shown(label)}: {error}") from None
 
 
 class Source(ABC):

@@ -213,6 +213,12 @@ def test_nonfinite_and_nothing(run, tmp_path):
     result = run("bias", tmp_path / "nan.npy", "--draws", 4, "-e", "nvfp4+sr")
     assert (result.exit_code, result.stdout) == (3, "")
     assert "where there is the option, choose nonfinite=" in result.stderr  # bias has none
+    assert "nan.npy: " not in result.stderr  # there is one alone
+    np.save(tmp_path / "right.npy", np.ones((2, 32), np.float32))
+    for command in (("bias", "--draws", 4, "-e", "nvfp4+sr"), ("compare", "-f", "nvfp4")):
+        result = run(command[0], tmp_path / "right.npy", tmp_path / "nan.npy", *command[1:])
+        assert (result.exit_code, result.stdout) == (3, "")
+        assert "nan.npy: tensor 'nan' holds nan at [1, 3]" in " ".join(result.stderr.split())
     np.save(tmp_path / "ids.npy", np.arange(6).reshape(2, 3))
     result = run("bias", tmp_path / "ids.npy", "--json")
     assert (result.exit_code, result.stdout) == (5, "")
