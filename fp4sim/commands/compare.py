@@ -329,10 +329,5 @@ def nothing_compared(sources: Sequence[tuple[Source, Sequence[Tensor]]], skipped
     if not skipped:
         return f"nothing to compare in {shown(labels)}: no tensor is there or matches --include/--exclude"
     first, count = skipped[0], len(skipped)
-    which = "its tensor was skipped" if count == 1 else f"all {count} tensors were skipped"
-    what = (
-        f"('{shown(first.name)}': {first.reason})"
-        if count == 1
-        else f"(the first, '{shown(first.name)}': {first.reason})"
-    )
-    return f"nothing to compare in {shown(labels)}: {which} {what}"
+    which = "its tensor was skipped (" if count == 1 else f"all {count} tensors were skipped (the first, "
+    return f"nothing to compare in {shown(labels)}: {which}'{shown(first.name)}': {first.reason})"
